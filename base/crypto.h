@@ -1,0 +1,29 @@
+/* base/crypto.h - the door to OpenSSL: hashes, keyed hashes, randomness, encodings.
+ * Failures of the library itself (no entropy, no memory) abort the process: there is no safe
+ * way on. Nothing here blocks or logs. Threads: any.
+ */
+#ifndef BASE_CRYPTO_H
+#define BASE_CRYPTO_H
+
+#include "base/buf.h"
+
+#define SHA256_BYTES 32
+
+void crypto_sha256(struct slice text, uint8_t out[SHA256_BYTES]);
+void crypto_hmac_sha256(struct slice key, struct slice text, uint8_t out[SHA256_BYTES]);
+void crypto_random(void *out, size_t n);
+
+/* Equal in time that depends on n alone. */
+bool crypto_equal(const void *a, const void *b, size_t n);
+
+/* Overwrites in a way the compiler keeps. */
+void crypto_wipe(void *p, size_t n);
+
+/* Lower-case hexadecimal: writes 2n characters and a NUL. */
+void crypto_hex(const void *bytes, size_t n, char *out);
+/* Reads exactly 2n hexadecimal digits, any case; false for anything else. */
+MUST_CHECK bool crypto_unhex(struct slice text, void *out, size_t n);
+
+uint32_t crypto_crc32(struct slice text); /* IEEE 802.3, as zlib's crc32() */
+
+#endif

@@ -1,0 +1,31 @@
+/* base/json.h - the door to json-c: trees, for configuration and for translation. A request
+ * that is only passed on is read with json_scan.h instead.
+ *
+ * Ownership: json_read gives a tree (free it with json_object_put).
+ */
+#ifndef BASE_JSON_H
+#define BASE_JSON_H
+
+#include "base/buf.h"
+
+#include <json-c/json.h>
+
+/* Parses a whole text, strictly, to max_depth (1..1000). Gives the tree in *out, or
+ * ERR_BAD_REQUEST with the byte offset in the message and *out NULL. */
+MUST_CHECK enum err_code json_read(
+	struct slice text, unsigned max_depth, struct json_object **out, struct err *e);
+
+/* Reads and parses a file of at most max_bytes. ERR_IO, ERR_TOO_LARGE or ERR_BAD_REQUEST; the
+ * message names the file. */
+MUST_CHECK enum err_code json_read_file(
+	const char *path, size_t max_bytes, struct json_object **out, struct err *e);
+
+/* Appends the tree as compact JSON without escaped slashes. */
+void json_write(struct json_object *tree, struct buf *out);
+
+/* Members with a default; a member of another type counts as absent. Strings are lent. */
+const char *json_member_str(struct json_object *o, const char *name, const char *otherwise);
+int64_t json_member_int(struct json_object *o, const char *name, int64_t otherwise);
+bool json_member_bool(struct json_object *o, const char *name, bool otherwise);
+
+#endif
