@@ -1,0 +1,72 @@
+/* gateway/catalog.h - the models and providers we know of, read from data files.
+ *
+ * models.json and providers.json of GATEWAY_CATALOGUE say what exists; the settings say what is
+ * configured (a key, or a base URL for providers that need none). Models in the list come from
+ * pricing-seed.json; schemas of the listings: kilo-contract.md sections 13 to 15.
+ *
+ * Ownership: a catalogue is read once and never changes; all it lends lives until
+ *            catalog_fini(). Threads: any, after catalog_load(). Blocking: file reads in load only.
+ */
+#ifndef GATEWAY_CATALOG_H
+#define GATEWAY_CATALOG_H
+
+#include "base/conf.h"
+#include "gateway/providers/openai_like.h"
+#include "gateway/providers/tongue.h"
+
+struct catalog_provider {
+	const char *slug;
+	const char *name;         /* for people */
+	const char *base_url;     /* the setting <SLUG>_BASE_URL, else the file's; no slash at its end */
+	const char *chat_path;
+	const char *models_path;  /* "" = has none */
+	const char *auth;         /* "bearer", "x-api-key", "x-goog-api-key", "none" */
+	const char *dialect;      /* "openai"; NULL provider below when this build does not speak it */
+	const char *api_key;      /* "" = none; a secret */
+	const char *key_names;    /* variables that may hold the key, comma-separated, for messages */
+	const struct provider *provider;
+	const struct quirks *quirks;
+	const char *const *aliases; /* NULL-ended other slugs, e.g. "x-ai" */
+	bool takes_whole_id; /* routers: the model id keeps its author prefix */
+	bool configured;
+	bool demo;           /* the built-in demonstration */
+};
+
+struct catalog_model {
+	const char *id;
+	const char *name;
+	const char *native_id;
+	const struct catalog_provider *provider; /* who makes it and serves it first; never NULL */
+	bool free; /* costs the caller nothing: may be used anonymously */
+	bool embedding;
+};
+
+struct catalog;
+
+/* Reads the files and applies the settings. ERR_CONF with file and member at fault. */
+MUST_CHECK enum err_code catalog_load(const struct conf *conf, struct catalog **out, struct err *e);
+void catalog_fini(struct catalog *c);
+
+size_t catalog_provider_count(const struct catalog *c);
+const struct catalog_provider *catalog_provider_at(const struct catalog *c, size_t i);
+/* By slug or alias, without regard to case; NULL when unknown. */
+const struct catalog_provider *catalog_provider_find(const struct catalog *c, struct slice slug);
+
+size_t catalog_model_count(const struct catalog *c);
+const struct catalog_model *catalog_model_at(const struct catalog *c, size_t i);
+/* By exact id, without regard to case; NULL when unknown. */
+const struct catalog_model *catalog_model_find(const struct catalog *c, struct slice id);
+
+/* Is the demonstration on: GATEWAY_DEMO=1, or "auto" and no real provider configured? */
+bool catalog_demo_is_on(const struct catalog *c);
+
+/* The listings as whole JSON texts. all: also models whose provider is not configured. */
+void catalog_write_models(const struct catalog *c, bool all, struct buf *out);
+/* One entry; ERR_MODEL_NOT_FOUND. */
+MUST_CHECK enum err_code catalog_write_model(
+	const struct catalog *c, struct slice id, struct buf *out, struct err *e);
+void catalog_write_providers(const struct catalog *c, bool all, struct buf *out);
+void catalog_write_models_by_provider(
+	const struct catalog *c, bool all, int64_t now_ms, struct buf *out);
+
+#endif

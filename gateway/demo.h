@@ -1,0 +1,22 @@
+/* gateway/demo.h - the demonstration provider: a small OpenAI-shaped HTTP server that shows
+ * streaming, usage and cost to somebody who has no provider's key yet.
+ *
+ * Models demo/echo:free (says what it was told) and demo/story:free (a short story, one token
+ * every pace_ms). It reads nothing but the request and calls nobody.
+ * Threads: demo_start makes one thread that lives as long as the process.
+ */
+#ifndef GATEWAY_DEMO_H
+#define GATEWAY_DEMO_H
+
+#include "base/str.h"
+
+/* Starts the server inside this process, once, on an abstract unix socket of its own; later calls
+ * return the same name. Lends the name (without the leading NUL), or NULL with *e. */
+const char *demo_start(int64_t pace_ms, struct err *e);
+
+/* Serves on a TCP port of 127.0.0.1 (0 = any) until *stop becomes true or a signal ends the
+ * process; for `tollgate serve-demo`. on_listen is told the port. */
+MUST_CHECK enum err_code demo_serve(
+	int port, int64_t pace_ms, void (*on_listen)(int port), struct err *e);
+
+#endif

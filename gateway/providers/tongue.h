@@ -1,0 +1,177 @@
+/* gateway/providers/tongue.h - the common tongue: a chat request, an answer and a piece of a
+ * stream in OpenAI's shape, and the contract of a dialect that translates to and from it.
+ *
+ * Dialects are pure: no I/O, no clock, no log; the same input gives the same bytes.
+ * Wire facts: openai-chat.md; DESIGN.md section 3.
+ *
+ * Ownership: slices in a chat_req point into the client's body and live as long as the request;
+ *            slices in a delta or answer are valid until the next call with the same state.
+ */
+#ifndef GATEWAY_PROVIDERS_TONGUE_H
+#define GATEWAY_PROVIDERS_TONGUE_H
+
+#include "base/buf.h"
+#include "base/json_scan.h"
+#include "base/sse.h"
+
+#define MODEL_ID_MAX 192 /* bytes of a model id with its NUL */
+#define SLUG_MAX     32  /* bytes of a provider slug with its NUL */
+#define URL_MAX_SIZE 1024
+
+/* ---- the request ---- */
+
+/* The top-level members the stages look at; everything else passes by untouched. */
+enum chat_field {
+	CHAT_MODEL,
+	CHAT_MESSAGES,
+	CHAT_STREAM,
+	CHAT_STREAM_OPTIONS,
+	CHAT_N,
+	CHAT_MAX_TOKENS,
+	CHAT_MAX_COMPLETION_TOKENS,
+	CHAT_TOOLS,
+	CHAT_FIELDS
+};
+
+struct chat_req {
+	struct slice body;                     /* the client's JSON object, validated */
+	struct json_member field[CHAT_FIELDS]; /* where the members stand in body */
+	char model[MODEL_ID_MAX];              /* as the client wrote it, trimmed */
+	bool stream;
+	bool include_usage; /* the client asked for the usage chunk */
+	int64_t n;          /* choices asked for, 1..128 */
+	int64_t max_tokens; /* max_completion_tokens, else max_tokens, else 0 */
+};
+
+/* ---- where it goes ---- */
+
+struct provider;
+struct quirks;
+
+/* One model at one provider. Strings are lent by the catalogue and the settings. */
+struct target {
+	const struct provider *provider; /* the dialect */
+	const struct quirks *quirks;     /* never NULL */
+	const char *slug;                /* of the provider */
+	const char *base_url;            /* without a slash at its end */
+	const char *chat_path;           /* e.g. "/chat/completions" */
+	const char *auth;                /* "bearer", "x-api-key", "none" … */
+	const char *api_key;             /* "" when the provider needs none */
+	const char *unix_socket;         /* abstract socket to dial instead of the host; NULL = none */
+	const char *public_id;           /* the model's id for the client */
+	const char *native_id;           /* what the provider calls it */
+};
+
+/* An HTTP request to a provider. headers holds "Name: value" texts, each ended by a NUL. */
+struct http_req {
+	char url[URL_MAX_SIZE];
+	struct buf headers;
+	struct buf body;
+};
+void http_req_fini(struct http_req *r); /* wipes what may hold a key */
+
+/* ---- what comes back ---- */
+
+enum usage_state {
+	USAGE_NONE,      /* nothing was generated */
+	USAGE_REPORTED,  /* the provider's own figures */
+	USAGE_ESTIMATED, /* the provider reported nothing */
+	USAGE_PARTIAL,   /* the answer was cut */
+};
+
+/* Token classes of one request (openai-chat.md section 7): cached and written tokens are part of prompt,
+ * reasoning is part of completion. */
+struct usage {
+	enum usage_state state;
+	int64_t prompt_tokens;
+	int64_t completion_tokens;
+	int64_t cached_tokens;
+	int64_t cache_write_tokens;
+	int64_t reasoning_tokens;
+	int64_t cost_picousd; /* what a router says it charged; -1 = it does not say */
+};
+
+/* A whole answer, ready for the client. */
+struct answer {
+	struct buf json; /* a chat.completion object */
+	struct usage usage;
+	char finish_reason[24]; /* of choice 0 */
+	size_t text_bytes;      /* generated text in all choices, for estimates */
+};
+void answer_fini(struct answer *a);
+
+enum delta_kind {
+	DELTA_SKIP,  /* nothing for the client */
+	DELTA_CHUNK, /* json is a chat.completion.chunk */
+	DELTA_USAGE, /* the same, but only usage: for clients that asked for it */
+	DELTA_DONE,  /* the provider's end mark */
+	DELTA_ERROR, /* the provider failed inside the stream: see the error */
+};
+
+/* What one event means. */
+struct delta {
+	enum delta_kind kind;
+	struct slice json;
+	size_t text_bytes; /* generated text in it: content, reasoning, tool arguments, refusal */
+};
+
+/* What a stream has shown so far; one per attempt, made by dialect_init(). */
+struct dialect {
+	const struct target *target;
+	const struct chat_req *req;
+	struct usage usage;        /* the last figures reported; never summed */
+	char id[64];               /* the answer's id: same in all chunks */
+	char finish_reason[24];    /* the last one seen on choice 0 */
+	int64_t created;           /* unix seconds, 0 = not seen yet */
+	uint64_t finished[2];      /* a bit per choice index that had a finish reason */
+	uint64_t role_sent[2];     /* a bit per choice index whose role went out */
+	uint64_t malformed;        /* events that could not be read */
+	unsigned choices_finished; /* how many bits are set in finished */
+	bool saw_tool_calls;
+	struct buf out;            /* the chunk being made */
+	void *own;                 /* a dialect's own state, freed by its fini */
+};
+void dialect_init(struct dialect *d, const struct target *t, const struct chat_req *req);
+void dialect_fini(struct dialect *d);
+
+/* Have all n choices that were asked for finished? */
+bool dialect_is_finished(const struct dialect *d);
+
+/* ---- the contract ---- */
+
+enum provider_can {
+	CAN_STREAM = 1 << 0,
+	CAN_TOOLS  = 1 << 1,
+	CAN_IMAGES = 1 << 2,
+};
+
+struct provider {
+	const char *name; /* of the dialect: "openai" */
+	unsigned can;
+
+	/* Writes the upstream request for req into out, which must be empty. ERR_UNSUPPORTED,
+	 * ERR_BAD_REQUEST with param, ERR_NO_MEMORY. */
+	enum err_code (*encode)(const struct chat_req *req, const struct target *t,
+		struct http_req *out, struct err *e);
+
+	/* Reads a whole answer (status 2xx) into *out. now_s (unix seconds) fills a missing created.
+	 * ERR_UPSTREAM_INVALID, or the provider's own error found under a 200. */
+	enum err_code (*decode)(struct dialect *d, struct slice content_type, struct slice body,
+		int64_t now_s, struct answer *out, struct err *e);
+
+	/* Reads one stream event. A malformed event returns ERR_UPSTREAM_INVALID and leaves the state as it was;
+	 * DELTA_ERROR comes with *e filled and the error's code returned. */
+	enum err_code (*decode_event)(struct dialect *d, const struct sse_event *ev, int64_t now_s,
+		struct delta *out, struct err *e);
+
+	/* Makes an error of a refusal (status >= 400). Always returns an error code. */
+	enum err_code (*decode_error)(
+		const struct target *t, int status, struct slice body, struct err *e);
+};
+
+extern const struct provider provider_openai;
+
+/* The dialect of this name, or NULL. */
+const struct provider *provider_named(const char *name);
+
+#endif

@@ -1,0 +1,27 @@
+/* gateway/route.h - which provider serves a model id (first form: exactly one).
+ *
+ * Order (providers.md section 3): one leading "kilocode/" is dropped; an exact id of the catalogue; a
+ * configured provider's slug or alias before the first "/" with whatever model behind it; the
+ * name patterns of bare ids among configured providers; else 404.
+ * Pure: no I/O. Threads: any.
+ */
+#ifndef GATEWAY_ROUTE_H
+#define GATEWAY_ROUTE_H
+
+#include "gateway/catalog.h"
+
+struct route {
+	struct target target;
+	char native_id[MODEL_ID_MAX]; /* target.native_id points here when it is not the catalogue's */
+	const struct catalog_provider *provider;
+	const struct catalog_model *model; /* NULL for a model the catalogue does not list */
+	bool free; /* may be used without a key */
+};
+
+/* Fills *r for the model id a client wrote. model must live as long as *r (public_id is lent).
+ * ERR_MODEL_NOT_FOUND (the message names up to three near ids), ERR_MODEL_UNAVAILABLE (the
+ * message names the variable to set). */
+MUST_CHECK enum err_code route_find(
+	const struct catalog *c, const char *model, struct route *r, struct err *e);
+
+#endif
