@@ -1,0 +1,247 @@
+/* tests/fake/cue.h - what a request asks of the fake provider: the OpenAI fields it honours,
+ * and the cues in the text of the last user message.
+ *
+ *     @fake key=value key …        to the end of the line; times in ms, sizes with k or m
+ *
+ * whole answers
+ *     status=N            answer with this status; the body is an OpenAI error object
+ *     body=json|html|garbage|empty|error200   another body (error200: error object, status 200)
+ *     retry_after=TEXT    Retry-After header
+ *     gzip                claims Content-Encoding: gzip and sends a bomb of some 300 MB
+ *     jsonstream          answers a streaming call with application/json
+ * text
+ *     tokens=N            N tokens "t0 t1 …" instead of the usual sentence
+ *     echo                the text is the request body itself
+ *     tools               two parallel tool calls (while the last message is the user's)
+ *     usage=none|twice|every
+ * time
+ *     ttft=MS             nothing at all before this; with early: the head goes at once
+ *     pace=MS             between events
+ *     comments[=MS]       ": PROCESSING" this often while waiting for the first event
+ * faults; N counts the data events already sent, the first of which carries the role
+ *     reset               RST before the head
+ *     reset_after=N       RST after N events
+ *     silence             the head, then nothing
+ *     stall=N             after N events nothing
+ *     cut=N               ends in the middle of event N + 1; with clean: HTTP ends properly there
+ *     cut_utf8            ends inside a character
+ *     malformed=N         event N is not JSON
+ *     error_event=N       an error object after N events, then the end
+ *     bigline=SIZE        a line of this size without its end
+ *     nofinish, nodone    leaves these out; nodone hold: and keeps the connection open
+ * framing
+ *     bytewise, crlf, close (no chunks: the answer ends with the connection)
+ *
+ * Header-only: the Makefile makes a program of every .c of this folder.
+ */
+#ifndef FAKE_CUE_H
+#define FAKE_CUE_H
+
+#include "base/json_scan.h"
+
+#include <stdlib.h>
+
+#define CUE_NEVER UINT32_MAX
+
+enum cue_body { BODY_ANSWER, BODY_JSON, BODY_HTML, BODY_GARBAGE, BODY_EMPTY, BODY_ERROR200 };
+enum cue_usage { USAGE_ASKED, USAGE_NONE, USAGE_TWICE, USAGE_EVERY };
+
+struct cue {
+	unsigned status;
+	enum cue_body body;
+	enum cue_usage usage;
+	char retry_after[32];
+	uint32_t tokens; /* 0 = the usual sentence */
+	uint32_t ttft_ms, pace_ms, comments_ms;
+	uint32_t cut, reset_after, stall, malformed, error_event; /* CUE_NEVER = not */
+	uint32_t bigline;
+	bool early, gzip, jsonstream, echo, tools, reset, silence, clean, cut_utf8, nofinish,
+		nodone, hold, bytewise, crlf, close;
+};
+
+struct ask {
+	struct cue cue;
+	struct slice model;              /* lent by the body: raw string with quotes, or empty */
+	struct json_value tools, schema; /* lent by the body */
+	bool stream, include_usage, logprobs, json_object;
+	bool after_tool; /* the last message is a tool's result */
+	uint32_t n, max_tokens;
+	uint32_t prompt_tokens;
+};
+
+static uint32_t cue_number(struct slice v, uint32_t otherwise)
+{
+	int64_t n;
+
+	return str_size(v, &n) && n >= 0 && n < CUE_NEVER ? (uint32_t)n : otherwise;
+}
+
+static unsigned cue_choice(struct slice v, const char *const *names, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (slice_is(v, names[i]))
+			return i;
+	return 0;
+}
+
+static bool cue_flag(struct cue *c, struct slice key)
+{
+	const struct {
+		const char *name;
+		bool *flag;
+	} flags[] = {
+		{ "early", &c->early },
+		{ "gzip", &c->gzip },
+		{ "jsonstream", &c->jsonstream },
+		{ "echo", &c->echo },
+		{ "tools", &c->tools },
+		{ "reset", &c->reset },
+		{ "silence", &c->silence },
+		{ "clean", &c->clean },
+		{ "cut_utf8", &c->cut_utf8 },
+		{ "nofinish", &c->nofinish },
+		{ "nodone", &c->nodone },
+		{ "hold", &c->hold },
+		{ "bytewise", &c->bytewise },
+		{ "crlf", &c->crlf },
+		{ "close", &c->close },
+	};
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		if (slice_is(key, flags[i].name)) {
+			*flags[i].flag = true;
+			return true;
+		}
+	return false;
+}
+
+static void cue_value(struct cue *c, struct slice key, struct slice v)
+{
+	static const char *const bodies[] = { "", "json", "html", "garbage", "empty", "error200" };
+	static const char *const usages[] = { "", "none", "twice", "every" };
+	const struct {
+		const char *name;
+		uint32_t *number;
+	} numbers[] = {
+		{ "status", &c->status },
+		{ "tokens", &c->tokens },
+		{ "ttft", &c->ttft_ms },
+		{ "pace", &c->pace_ms },
+		{ "comments", &c->comments_ms },
+		{ "cut", &c->cut },
+		{ "reset_after", &c->reset_after },
+		{ "stall", &c->stall },
+		{ "malformed", &c->malformed },
+		{ "error_event", &c->error_event },
+		{ "bigline", &c->bigline },
+	};
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		if (slice_is(key, numbers[i].name))
+			*numbers[i].number = cue_number(v, *numbers[i].number);
+	if (slice_is(key, "retry_after") && !slice_copy(v, c->retry_after, sizeof(c->retry_after)))
+		c->retry_after[0] = 0;
+	if (slice_is(key, "body"))
+		c->body = (enum cue_body)cue_choice(v, bodies, 6);
+	if (slice_is(key, "usage"))
+		c->usage = (enum cue_usage)cue_choice(v, usages, 4);
+}
+
+/* Reads the cues behind "@fake" in text, to the end of its line. */
+static void cue_read(struct cue *c, struct slice text)
+{
+	const char *at = memmem(text.ptr, text.len, "@fake", 5);
+	struct slice rest, word, key;
+
+	if (!at)
+		return;
+	rest = slice_from(text, (size_t)(at - text.ptr) + 5);
+	rest = slice_cut(&rest, '\n');
+	while (rest.len) {
+		word = slice_trim(slice_cut(&rest, ' '));
+		key = slice_cut(&word, '=');
+		if (word.ptr)
+			cue_value(c, key, word);
+		else if (slice_is(key, "comments"))
+			c->comments_ms = 200;
+		else
+			cue_flag(c, key);
+	}
+	if (c->comments_ms)
+		c->early = true;
+	if (c->status && c->body == BODY_ANSWER)
+		c->body = BODY_JSON;
+}
+
+static void ask_message(struct ask *a, struct json_value content)
+{
+	struct buf text = { 0 };
+	struct json_iter it;
+	struct slice key;
+	struct json_value part;
+
+	if (content.kind == JSON_STRING) {
+		if (json_str_decode(content, &text))
+			cue_read(&a->cue, buf_slice(&text));
+	} else {
+		json_iter_init(&it, content);
+		while (json_iter_next(&it, &key, &part)) {
+			buf_reset(&text);
+			if (json_str_decode(json_get(part, "text"), &text))
+				cue_read(&a->cue, buf_slice(&text));
+		}
+	}
+	buf_fini(&text);
+}
+
+static uint32_t ask_int(struct json_value v, uint32_t otherwise)
+{
+	int64_t n;
+
+	return json_int(v, &n) && n > 0 && n < 1000000 ? (uint32_t)n : otherwise;
+}
+
+/* Reads a chat completion request. Slices stay valid as long as body. */
+MUST_CHECK static enum err_code ask_read(struct ask *a, struct slice body, struct err *e)
+{
+	enum { MODEL, MESSAGES, STREAM, OPTIONS, TOOLS, N, LOGPROBS, FORMAT, MAX, MAX2, COUNT };
+	struct json_member m[COUNT] = { { .name = "model" }, { .name = "messages" },
+		{ .name = "stream" }, { .name = "stream_options" }, { .name = "tools" },
+		{ .name = "n" }, { .name = "logprobs" }, { .name = "response_format" },
+		{ .name = "max_tokens" }, { .name = "max_completion_tokens" } };
+	const struct json_limits limits = { .max_depth = 200, .max_keys = 100000 };
+	struct json_value message, role = { 0 }, user = { 0 };
+	struct json_iter it;
+	struct slice key;
+	enum err_code rc;
+
+	*a = (struct ask){ .cue = { .cut = CUE_NEVER,
+				   .reset_after = CUE_NEVER,
+				   .stall = CUE_NEVER,
+				   .malformed = CUE_NEVER,
+				   .error_event = CUE_NEVER } };
+	rc = json_scan(body, &limits, m, COUNT, e);
+	if (rc)
+		return rc;
+	json_iter_init(&it, m[MESSAGES].value);
+	while (json_iter_next(&it, &key, &message)) {
+		role = json_get(message, "role");
+		if (json_str_is(role.raw, "user"))
+			user = json_get(message, "content");
+	}
+	a->after_tool = role.kind == JSON_STRING && json_str_is(role.raw, "tool");
+	ask_message(a, user);
+	a->model = m[MODEL].value.raw;
+	a->stream = json_is_true(m[STREAM].value);
+	a->include_usage = json_is_true(json_get(m[OPTIONS].value, "include_usage"));
+	a->tools = m[TOOLS].value;
+	a->n = ask_int(m[N].value, 1);
+	a->logprobs = json_is_true(m[LOGPROBS].value);
+	a->schema = json_get(json_get(m[FORMAT].value, "json_schema"), "schema");
+	a->json_object = json_str_is(json_get(m[FORMAT].value, "type").raw, "json_object");
+	a->max_tokens = ask_int(m[MAX].value, ask_int(m[MAX2].value, CUE_NEVER));
+	a->prompt_tokens = (uint32_t)(m[MESSAGES].value.raw.len / 4 + 1);
+	return ERR_OK;
+}
+
+#endif

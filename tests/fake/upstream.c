@@ -1,0 +1,610 @@
+/* tests/fake/upstream.c - an OpenAI-shaped provider that misbehaves on cue (cue.h), and the
+ * mock provider of the benchmarks.
+ *
+ *     upstream [--port N] [--no-log]       prints "listening 127.0.0.1:PORT"
+ *
+ * POST …/chat/completions, GET …/models, GET /_fake/log (record.h), POST /_fake/reset. One
+ * thread on epoll, HTTP/1.1 kept alive, loopback only.
+ */
+#include "tests/fake/conn.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* ---- connections ---- */
+
+static void forget_answer(struct conn *c)
+{
+	if (c->answer)
+		answer_fini(c->answer);
+	free(c->answer);
+	c->answer = NULL;
+	record_leave(c->record);
+	c->record = NULL;
+	timer_stop(c);
+}
+
+static void drop(struct conn *c)
+{
+	const struct linger rst = { 1, 0 };
+
+	if (c->reset_at_end)
+		(void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &rst, sizeof(rst));
+	else if (c->record && !c->record->done_us)
+		c->record->cancelled_us = clock_mono_us();
+	forget_answer(c);
+	close(c->fd);
+	buf_fini(&c->in);
+	buf_fini(&c->out);
+	free(c);
+	fake.open--;
+}
+
+static void watch(struct conn *c, bool write)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP | (write ? EPOLLOUT : 0u),
+		.data.ptr = c };
+
+	if (write == c->wants_write)
+		return;
+	c->wants_write = write;
+	(void)epoll_ctl(fake.epoll, EPOLL_CTL_MOD, c->fd, &ev);
+}
+
+/* Sends what waits. false when the peer has gone. */
+static bool flush(struct conn *c)
+{
+	bool bytewise = c->answer && c->answer->ask.cue.bytewise;
+
+	while (c->out_at < c->out.len) {
+		size_t left = c->out.len - c->out_at;
+		ssize_t n = send(c->fd, c->out.data + c->out_at, bytewise ? 1 : left, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EAGAIN)
+			break;
+		if (n < 0)
+			return false;
+		c->out_at += (size_t)n;
+		if (c->record && !c->record->first_us)
+			c->record->first_us = clock_mono_us();
+	}
+	if (c->out_at == c->out.len) {
+		buf_reset(&c->out);
+		c->out_at = 0;
+	}
+	watch(c, c->out.len != 0);
+	return true;
+}
+
+/* ---- answers ---- */
+
+static void put_head(
+	struct conn *c, unsigned status, const char *type, const char *extra, int64_t length)
+{
+	buf_printf(&c->out, "HTTP/1.1 %u %s\r\nContent-Type: %s\r\n%s", status,
+		status < 300 ? "OK" : "Refused", type, extra);
+	if (length >= 0)
+		buf_printf(&c->out, "Content-Length: %lld\r\n", (long long)length);
+	else if (c->chunked)
+		buf_str(&c->out, "Transfer-Encoding: chunked\r\n");
+	buf_printf(&c->out,
+		"x-request-id: fake-%llu\r\nx-ratelimit-remaining-requests: 99\r\n%s\r\n",
+		(unsigned long long)fake.answers, c->close_at_end ? "Connection: close\r\n" : "");
+	c->head_sent = true;
+}
+
+static void put_json(struct conn *c, unsigned status, struct slice body)
+{
+	put_head(c, status, "application/json", "", (int64_t)body.len);
+	buf_slice_append(&c->out, body);
+	c->phase = ENDING;
+}
+
+static void put_refusal(struct conn *c, unsigned status, const char *message)
+{
+	struct buf b = { 0 };
+
+	buf_str(&b, "{\"error\":{\"message\":");
+	buf_json_cstr(&b, message);
+	buf_str(&b, ",\"type\":\"fake_error\",\"param\":null,\"code\":\"fake_code\"}}");
+	put_json(c, status, buf_slice(&b));
+	buf_fini(&b);
+}
+
+/* A body that grows some 150-fold when unpacked: one literal, then matches of 258 bytes at
+ * distance 1 in a block of fixed Huffman codes (RFC 1951 section 3.2.6). Eight such matches
+ * are exactly 13 bytes, so the block is one pattern over and over. */
+static void put_bomb(struct conn *c)
+{
+	static const unsigned char head[] = { 0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255 };
+	struct buf b = { .max_bytes = (size_t)4 << 20 };
+	uint32_t bits = 0;
+	unsigned n = 0;
+
+	buf_append(&b, head, sizeof(head));
+#define PUT(bit) \
+	do { \
+		bits |= (uint32_t)(bit) << n; \
+		if (++n == 8) { \
+			buf_char(&b, (char)bits); \
+			bits = 0; \
+			n = 0; \
+		} \
+	} while (0)
+	PUT(1); /* the last block */
+	PUT(1); /* fixed codes: 01, low bit first */
+	PUT(0);
+	for (int i = 7; i >= 0; i--)
+		PUT(((0x30 + 'x') >> i) & 1);
+	for (uint32_t k = 0; k < 1200000; k++) {
+		for (int i = 7; i >= 0; i--)
+			PUT((0xc5 >> i) & 1); /* length 258 */
+		for (int i = 0; i < 5; i++)
+			PUT(0); /* distance 1 */
+	}
+#undef PUT
+	buf_append(&b, "\0\0\0\0\0\0\0\0\0\0", 10);
+	put_head(c, 200, "application/json", "Content-Encoding: gzip\r\n", (int64_t)b.len);
+	c->out.max_bytes = (size_t)8 << 20;
+	buf_slice_append(&c->out, buf_slice(&b));
+	buf_fini(&b);
+	c->phase = ENDING;
+}
+
+static void put_whole(struct conn *c)
+{
+	const struct cue *cue = &c->answer->ask.cue;
+	unsigned status = cue->status ? cue->status : 200;
+	struct buf b = { .max_bytes = BODY_MAX };
+	const char *type = "application/json";
+	char extra[64] = "";
+
+	c->out.max_bytes = 2 * BODY_MAX;
+	if (cue->retry_after[0])
+		snprintf(extra, sizeof(extra), "Retry-After: %s\r\n", cue->retry_after);
+	if (cue->body == BODY_ANSWER) {
+		answer_write(c->answer, &b);
+	} else if (cue->body == BODY_HTML) {
+		type = "text/html";
+		buf_str(&b, "<html><head><title>Oops</title></head><body><h1>It broke</h1></body>"
+			    "</html>\n");
+	} else if (cue->body == BODY_GARBAGE) {
+		buf_append(&b, "\x80\x01{\"id\":,,]\0\xff not json", 22);
+	} else if (cue->body != BODY_EMPTY) {
+		buf_printf(&b,
+			"{\"error\":{\"message\":\"The fake provider refuses with %u.\",\"type\":"
+			"\"fake_error\",\"param\":null,\"code\":\"fake_code\"}}",
+			status);
+	}
+	put_head(c, status, type, extra, (int64_t)b.len + cue->bigline);
+	c->phase = ENDING;
+	if (cue->silence || cue->stall != CUE_NEVER)
+		c->phase = PARKED;
+	if (cue->cut != CUE_NEVER || cue->reset_after != CUE_NEVER)
+		c->close_at_end = true;
+	c->reset_at_end = cue->reset_after != CUE_NEVER;
+	if (c->phase == PARKED || c->close_at_end)
+		b.len = cue->silence ? 0 : b.len / 2;
+	if (cue->bigline) { /* blanks follow the text */
+		c->bigline_left = cue->bigline;
+		c->close_at_end = true;
+	}
+	buf_slice_append(&c->out, buf_slice(&b));
+	buf_fini(&b);
+}
+
+static void put_stream_head(struct conn *c)
+{
+	put_head(c, 200, "text/event-stream; charset=utf-8", "Cache-Control: no-cache\r\n", -1);
+}
+
+/* Bytes of the stream, in a chunk of their own where there are chunks. */
+static void put_stream(struct conn *c, struct slice bytes)
+{
+	if (c->chunked)
+		buf_printf(&c->out, "%zx\r\n", bytes.len);
+	buf_slice_append(&c->out, bytes);
+	if (c->chunked)
+		buf_str(&c->out, "\r\n");
+}
+
+static void end_stream(struct conn *c, bool properly)
+{
+	if (c->chunked && properly)
+		buf_str(&c->out, "0\r\n\r\n");
+	if (!properly)
+		c->close_at_end = true;
+	c->phase = ENDING;
+}
+
+/* Makes the next event; false when the stream rests or ends. */
+static bool put_event(struct conn *c)
+{
+	const struct cue *cue = &c->answer->ask.cue;
+	struct buf b = { .max_bytes = BODY_MAX };
+	bool more = true, properly = true;
+	char *last;
+
+	if (c->next == cue->stall || cue->silence) {
+		c->phase = PARKED;
+		return false;
+	}
+	if (c->next == cue->reset_after) {
+		c->reset_at_end = c->close_at_end = true;
+		c->phase = ENDING;
+		return false;
+	}
+	buf_str(&b, "data: ");
+	if (cue->bigline && c->next == 1) {
+		buf_str(&b, "{\"filler\":\"");
+		put_stream(c, buf_slice(&b));
+		buf_fini(&b);
+		c->bigline_left = cue->bigline;
+		c->phase = ENDING;
+		c->close_at_end = true;
+		return false;
+	}
+	if (c->next == cue->error_event) {
+		buf_str(&b, "{\"error\":{\"message\":\"The fake provider gave up.\",\"type\":"
+			    "\"server_error\",\"param\":null,\"code\":\"fake_code\"}}");
+		more = false;
+	} else {
+		more = answer_event(c->answer, c->next, &b);
+		if (!more)
+			b.len = 0;
+	}
+	if (b.len)
+		buf_str(&b, cue->crlf ? "\r\n\r\n" : "\n\n");
+	if (c->next == cue->cut) {
+		b.len /= 2;
+		more = false;
+		properly = cue->clean;
+	}
+	last = b.len ? memmem(b.data, b.len, "\xf0\x9f\x98\x80", 4) : NULL;
+	if (cue->cut_utf8 && last) {
+		b.len = (size_t)(last - b.data) + 2;
+		more = false;
+		properly = cue->clean;
+	}
+	if (b.len) {
+		put_stream(c, buf_slice(&b));
+		record_event(c->record);
+		c->next++;
+	}
+	buf_fini(&b);
+	if (!more && properly && cue->nodone && cue->hold)
+		c->phase = PARKED;
+	else if (!more)
+		end_stream(c, properly);
+	return more;
+}
+
+static void put_filler(struct conn *c)
+{
+	static char filler[16384];
+	size_t n = c->bigline_left < sizeof(filler) ? c->bigline_left : sizeof(filler);
+
+	memset(filler, c->chunked ? 'x' : ' ', sizeof(filler));
+	put_stream(c, (struct slice){ filler, n });
+	c->bigline_left -= n;
+}
+
+static void first_token(struct conn *c)
+{
+	const struct ask *ask = &c->answer->ask;
+
+	if (ask->cue.gzip) {
+		put_bomb(c);
+		return;
+	}
+	if (!ask->stream || ask->cue.jsonstream || ask->cue.body != BODY_ANSWER) {
+		c->chunked = false;
+		put_whole(c);
+		return;
+	}
+	if (!c->head_sent)
+		put_stream_head(c);
+	c->phase = EVENTS;
+}
+
+/* Goes on until something must be waited for. false when the connection is over. */
+static bool advance(struct conn *c, int64_t now_ms)
+{
+	for (;;) {
+		const struct cue *cue = c->answer ? &c->answer->ask.cue : NULL;
+
+		if (c->phase == FIRST && cue && c->first_ms > now_ms) {
+			if (cue->comments_ms && c->head_sent && c->due_ms <= now_ms)
+				put_stream(c, SLICE(": PROCESSING\n\n"));
+			if (c->due_ms <= now_ms)
+				timer_start(c,
+					cue->comments_ms && c->first_ms > now_ms + cue->comments_ms
+						? now_ms + cue->comments_ms
+						: c->first_ms);
+		} else if (c->phase == FIRST && cue) {
+			first_token(c);
+		}
+		while (c->phase == EVENTS && cue && c->due_ms <= now_ms &&
+			c->out.len - c->out_at < OUT_FULL) {
+			if (put_event(c) && cue->pace_ms)
+				timer_start(c, now_ms + cue->pace_ms);
+		}
+		while (c->bigline_left && c->out.len - c->out_at < OUT_FULL)
+			put_filler(c);
+		if (!flush(c))
+			return false;
+		if (c->out.len || c->phase == PARKED || c->phase == READING)
+			return true;
+		if (c->phase == FIRST || (c->phase == EVENTS && c->due_ms > now_ms))
+			return true;
+		if (c->phase == EVENTS || c->bigline_left)
+			continue;
+		if (c->record)
+			c->record->done_us = clock_mono_us();
+		forget_answer(c);
+		if (c->close_at_end)
+			return false;
+		c->phase = READING;
+		return true;
+	}
+}
+
+/* ---- requests ---- */
+
+static void chat(struct conn *c, struct slice body)
+{
+	struct ask ask;
+	struct err e;
+	int64_t now_ms = clock_mono_ms();
+
+	if (ask_read(&ask, body, &e)) {
+		put_refusal(c, 400, e.message);
+		return;
+	}
+	if (ask.cue.reset) {
+		c->reset_at_end = c->close_at_end = true;
+		c->phase = ENDING;
+		return;
+	}
+	c->answer = calloc(1, sizeof(*c->answer));
+	if (!c->answer)
+		abort();
+	answer_init(c->answer, &ask, body, ++fake.answers, clock_wall_ms() / 1000);
+	c->chunked = !ask.cue.close;
+	c->close_at_end = ask.cue.close;
+	c->phase = FIRST;
+	c->first_ms = now_ms + ask.cue.ttft_ms;
+	c->due_ms = now_ms;
+	if (ask.cue.early && ask.stream && !ask.cue.jsonstream && ask.cue.body == BODY_ANSWER)
+		put_stream_head(c);
+}
+
+static void models(struct conn *c)
+{
+	put_json(c, 200,
+		SLICE("{\"object\":\"list\",\"data\":[{\"id\":\"gpt-4o-mini\",\"object\":\"model\","
+		      "\"created\":1700000000,\"owned_by\":\"fake\"}]}"));
+}
+
+static void show_log(struct conn *c)
+{
+	struct buf b = { .max_bytes = (size_t)512 << 20 };
+
+	records_write(&fake.records, fake.open, &b);
+	c->out.max_bytes = (size_t)512 << 20;
+	put_json(c, 200, buf_slice(&b));
+	buf_fini(&b);
+}
+
+static void dispatch(struct conn *c, struct slice head, struct slice body)
+{
+	struct slice rest = head, line = slice_cut(&rest, '\n');
+	struct slice method = slice_cut(&line, ' '), path = slice_cut(&line, ' ');
+
+	path = slice_cut(&path, '?');
+	c->head_sent = c->reset_at_end = c->close_at_end = c->told_continue = false;
+	c->next = 0;
+	buf_reset(&c->out);
+	c->out_at = 0;
+	if (slice_starts(path, "/_fake/")) {
+		if (slice_is(path, "/_fake/log")) {
+			show_log(c);
+		} else {
+			records_reset(&fake.records);
+			put_json(c, 200, SLICE("{}"));
+		}
+		return;
+	}
+	c->record = record_new(&fake.records, head, body);
+	if (slice_is(method, "POST") && slice_ends(path, "/chat/completions"))
+		chat(c, body);
+	else if (slice_is(method, "GET") && slice_ends(path, "/models"))
+		models(c);
+	else
+		put_refusal(c, 404, "The fake provider knows …/chat/completions and …/models.");
+}
+
+/* Takes one whole request from c->in, if there is one. false on a bad one. */
+static bool take_request(struct conn *c)
+{
+	struct slice head = buf_slice(&c->in), lines, line, name;
+	int64_t length = 0;
+	const char *end = head.len ? memmem(head.ptr, head.len, "\r\n\r\n", 4) : NULL;
+	bool expect = false;
+
+	if (!end)
+		return head.len < HEAD_MAX;
+	head.len = (size_t)(end - head.ptr) + 4;
+	lines = head;
+	while (lines.len) {
+		line = slice_trim(slice_cut(&lines, '\n'));
+		name = slice_cut(&line, ':');
+		if (slice_is_nocase(name, "content-length") &&
+			!str_int(slice_trim(line), 0, (int64_t)BODY_MAX, &length))
+			return false;
+		if (slice_is_nocase(name, "transfer-encoding"))
+			return false;
+		expect = expect || slice_is_nocase(name, "expect");
+	}
+	if (c->in.len < head.len + (size_t)length) {
+		if (expect && !c->told_continue)
+			buf_str(&c->out, "HTTP/1.1 100 Continue\r\n\r\n");
+		c->told_continue = true;
+		return true;
+	}
+	dispatch(c, head, (struct slice){ head.ptr + head.len, (size_t)length });
+	buf_drop(&c->in, head.len + (size_t)length);
+	if (!c->in.len)
+		buf_fini(&c->in);
+	return true;
+}
+
+static bool on_readable(struct conn *c)
+{
+	for (;;) {
+		size_t want = c->in.len > 65536 ? (size_t)1 << 20 : 16384;
+		char *room = buf_room(&c->in, want);
+		ssize_t n;
+
+		if (!room)
+			return false;
+		n = recv(c->fd, room, want, 0);
+		if (n < 0 && errno == EAGAIN)
+			break;
+		if (n <= 0)
+			return false;
+		buf_commit(&c->in, (size_t)n);
+		if ((size_t)n < want)
+			break;
+	}
+	if (c->phase != READING)
+		return true;
+	return take_request(c);
+}
+
+static void on_event(struct conn *c, uint32_t events)
+{
+	bool alive = true;
+
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		alive = on_readable(c);
+	if (alive)
+		alive = advance(c, clock_mono_ms());
+	while (alive && c->phase == READING && c->in.len && !c->told_continue) {
+		size_t before = c->in.len;
+
+		alive = take_request(c) && advance(c, clock_mono_ms());
+		if (alive && c->in.len == before)
+			break;
+	}
+	if (!alive)
+		drop(c);
+}
+
+static void on_connect(int listener)
+{
+	const int on = 1;
+	int fd;
+
+	while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+		struct conn *c = calloc(1, sizeof(*c));
+		struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP, .data.ptr = c };
+
+		if (!c)
+			abort();
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		c->fd = fd;
+		buf_init(&c->in, BODY_MAX + HEAD_MAX);
+		fake.open++;
+		fake.records.connections++;
+		if (epoll_ctl(fake.epoll, EPOLL_CTL_ADD, fd, &ev))
+			drop(c);
+	}
+}
+
+static int listen_on(uint16_t port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port) };
+	socklen_t n = sizeof(a);
+	const int on = 1;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
+		bind(fd, (struct sockaddr *)&a, sizeof(a)) || listen(fd, 4096) ||
+		getsockname(fd, (struct sockaddr *)&a, &n)) {
+		perror("upstream: cannot listen");
+		return -1;
+	}
+	printf("listening 127.0.0.1:%u\n", (unsigned)ntohs(a.sin_port));
+	fflush(stdout);
+	return fd;
+}
+
+static void serve(int listener)
+{
+	struct epoll_event ev = { .events = EPOLLIN }, events[256];
+
+	fake.epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (fake.epoll < 0 || epoll_ctl(fake.epoll, EPOLL_CTL_ADD, listener, &ev))
+		abort();
+	for (;;) {
+		int64_t now_ms = clock_mono_ms();
+		int64_t wait_ms = fake.heap_n ? fake.heap[1]->due_ms - now_ms : 60000;
+		int n = epoll_wait(fake.epoll, events, 256,
+			wait_ms < 0       ? 0
+			: wait_ms > 60000 ? 60000
+					  : (int)wait_ms);
+
+		for (int i = 0; i < n; i++)
+			if (events[i].data.ptr)
+				on_event(events[i].data.ptr, events[i].events);
+			else
+				on_connect(listener);
+		now_ms = clock_mono_ms();
+		while (fake.heap_n && fake.heap[1]->due_ms <= now_ms) {
+			struct conn *c = fake.heap[1];
+
+			timer_stop(c);
+			if (!advance(c, now_ms))
+				drop(c);
+		}
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct rlimit files;
+	int64_t port = 0;
+	int listener;
+
+	for (int i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--no-log")) {
+			fake.records.off = true;
+		} else if (!strcmp(argv[i], "--port") && i + 1 < argc &&
+			   str_int(slice_of(argv[i + 1]), 0, 65535, &port)) {
+			i++;
+		} else {
+			fprintf(stderr, "usage: upstream [--port N] [--no-log]\n");
+			return 2;
+		}
+	}
+	signal(SIGPIPE, SIG_IGN);
+	if (!getrlimit(RLIMIT_NOFILE, &files)) {
+		files.rlim_cur = files.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &files);
+	}
+	listener = listen_on((uint16_t)port);
+	if (listener < 0)
+		return 1;
+	serve(listener);
+	return 0;
+}
