@@ -1,0 +1,95 @@
+/* gateway/upstream.h - the pump: one thread that carries every upstream transfer of the process.
+ *
+ * A request thread fills a job and calls pump_run(), which sleeps until the job has ended. In
+ * between the pump calls the job's operations as bytes arrive, watches the client's descriptor
+ * for its leaving and for room to write, and keeps every deadline. HTTP/2 where the provider
+ * offers it, kept connections, TLS always verified, no redirects, http and https only, no proxy
+ * but the configured one (DESIGN.md section 2).
+ *
+ * Ownership: a job is the request thread's until pump_run, the pump's until it returns.
+ * Blocking:  pump_run blocks up to the job's deadline; operations must never block.
+ * Threads:   operations run on the pump thread; pump_run and pump_drain may be called by any other.
+ */
+#ifndef GATEWAY_UPSTREAM_H
+#define GATEWAY_UPSTREAM_H
+
+#include "base/sink.h"
+#include "gateway/providers/tongue.h"
+
+#include <semaphore.h>
+
+struct pump;
+struct transfer;
+struct job;
+
+struct pump_conf {
+	const char *ca_file; /* PEM bundle instead of the system's; "" = the system's */
+	const char *proxy;   /* "" = none */
+	bool http2;
+};
+
+/* Starts the thread. All signals are blocked in it. */
+MUST_CHECK enum err_code pump_start(const struct pump_conf *conf, struct pump **out, struct err *e);
+
+/* Ends the thread; no job may be running. */
+void pump_stop(struct pump *p);
+
+/* From now on no job outlives deadline_mono_ms: those that reach it fail with ERR_BUSY. */
+void pump_drain(struct pump *p, int64_t deadline_mono_ms);
+
+enum job_next {
+	JOB_MORE, /* go on */
+	JOB_FULL, /* go on when the client takes more */
+	JOB_DONE, /* all that matters has come: success */
+	JOB_FAIL, /* stop: the error is set */
+};
+
+struct job_ops {
+	/* The final head has come: job->status, content_type, retry_after_ms are set. */
+	enum job_next (*on_head)(struct job *j, struct err *e);
+	/* A piece of the body, valid during the call. */
+	enum job_next (*on_bytes)(struct job *j, struct slice bytes, struct err *e);
+	/* The body has ended as HTTP wants it, or (cut) the connection broke off behind the head.
+	 * JOB_DONE = that was a good end; JOB_FAIL; JOB_MORE = the pump's own error for a cut. */
+	enum job_next (*on_end)(struct job *j, bool cut, struct err *e);
+	/* Nothing has been written to the client for heartbeat_ms. */
+	enum job_next (*on_beat)(struct job *j, struct err *e);
+	/* No byte came for idle_ms. JOB_DONE = a good end all the same; JOB_MORE = a timeout. */
+	enum job_next (*on_idle)(struct job *j, struct err *e);
+};
+
+struct job {
+	/* before */
+	const struct http_req *req; /* body and headers lent until pump_run returns */
+	const char *unix_socket;    /* abstract socket to dial; NULL = the URL's host */
+	const struct job_ops *ops;
+	void *ctx;
+	struct sink *client;      /* watched for leaving and room; NULL = nobody */
+	int64_t connect_ms;       /* limits, all > 0 */
+	int64_t first_byte_ms;    /* until the first byte of the body */
+	int64_t idle_ms;          /* between bytes; an operation may change it */
+	int64_t deadline_mono_ms; /* for everything */
+	int64_t heartbeat_ms;     /* 0 = no heartbeats */
+	int64_t client_stall_ms;  /* a client that is full this long is given up; > 0 */
+
+	/* set by operations */
+	bool wrote; /* something was written to the client in this call */
+
+	/* after, and inside operations */
+	int status;             /* HTTP status, 0 = no head came */
+	char content_type[96];  /* lower case, without parameters; "" = none */
+	int64_t retry_after_ms; /* from Retry-After or retry-after-ms; -1 = none */
+	uint64_t bytes_in;      /* of the body */
+	struct err err;         /* when pump_run returned an error */
+
+	/* the pump's */
+	enum err_code rc;
+	sem_t ended;
+	struct job *next;
+};
+
+/* Runs the job to its end. ERR_OK after JOB_DONE (or a good end of the body); ERR_CLIENT_GONE when
+ * the client left or stalled; otherwise job->err says what happened, also copied to *e. */
+MUST_CHECK enum err_code pump_run(struct pump *p, struct job *j, struct err *e);
+
+#endif
