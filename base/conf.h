@@ -8,6 +8,8 @@
  * The file: GATEWAY_CONF, else gateway.conf in the parent of the program's folder, else in
  * GATEWAY_HOME. Lines NAME=value; '#' begins a comment line; blanks around name and value are
  * dropped; a value may stand in double quotes. A file that others may write is refused.
+ * An empty value, in either place, counts as none. A relative path from the file is below the
+ * file's folder, any other below the current folder.
  *
  * Ownership: strings are lent until conf_fini().
  * Threads:   read-only after conf_load().
@@ -85,11 +87,13 @@ MUST_CHECK enum err_code conf_load(struct conf **out, struct err *e);
 void conf_fini(struct conf *c);
 
 int64_t conf_int(const struct conf *c, enum conf_id id);     /* any type but the texts */
-const char *conf_str(const struct conf *c, enum conf_id id); /* texts; "" when empty */
+const char *conf_str(const struct conf *c, enum conf_id id); /* any type, as written; paths are
+								 absolute; "" when empty */
 bool conf_is_set(const struct conf *c, enum conf_id id);     /* not from the default */
 enum conf_origin conf_origin(const struct conf *c, enum conf_id id);
 
-/* Any other variable by name, environment first; NULL when absent or empty. */
+/* Any other variable by name, environment first; NULL when absent or empty. HTTP_* and
+ * REDIRECT_* are never read from the environment: under CGI a client writes them. */
 const char *conf_text(const struct conf *c, const char *name);
 /* Where conf_text found it (CONF_FROM_DEFAULT = nowhere). */
 enum conf_origin conf_text_origin(const struct conf *c, const char *name);
@@ -103,7 +107,8 @@ int conf_file_line(const struct conf *c, const char *name);
 /* Walks the names in the file that have no row, in order; NULL at the end. */
 const char *conf_file_extra(const struct conf *c, size_t i, const char **value);
 
-/* A warning of the load (unknown GATEWAY_* in the environment), or NULL at the end. */
+/* A warning of the load (unknown GATEWAY_* in the environment, secrets in a file that others may
+ * read), or NULL at the end. */
 const char *conf_warning(const struct conf *c, size_t i);
 
 /* The folder of the running program, without a slash at its end. */

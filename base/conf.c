@@ -1,0 +1,519 @@
+#include "base/conf.h"
+
+#include "base/buf.h"
+#include "base/env_file.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define WARNINGS_MAX 32
+
+#define SECOND INT64_C(1000)
+#define MINUTE (60 * SECOND)
+#define HOUR   (60 * MINUTE)
+#define KIB    INT64_C(1024)
+#define MIB    (1024 * KIB)
+#define GIB    (1024 * MIB)
+
+/* The shortest limit of a wait: what a test needs, and long enough for a loopback answer. */
+#define WAIT_MIN 50
+
+#define ROW(id, type, standard, min, max, secret, help) \
+	[CONF_##id] = { CONF_##id, "GATEWAY_" #id, CONF_##type, standard, min, max, secret, help }
+
+static const struct conf_row rows[CONF_COUNT] = {
+	ROW(HOME, PATH, "./var", 0, 0, false,
+		"Folder for everything that is kept: keys and state."),
+	ROW(CATALOGUE, PATH, "", 0, 0, false,
+		"Folder with models.json and providers.json. Empty: found beside the programs."),
+	ROW(LOG, PATH, "", 0, 0, false, "File for the log. Empty: standard error."),
+	ROW(API_KEYS, LIST, "", 0, 0, true,
+		"Keys of callers, name=key,name2=key2; each key has at least 16 characters."),
+	ROW(DEMO, SWITCH_AUTO, "auto", 0, 0, false,
+		"Offer the demonstration models. auto: while no other provider is configured."),
+	ROW(DEMO_PACE, DURATION, "30ms", 0, 10 * SECOND, false,
+		"Pause between two tokens of the demonstration models."),
+	ROW(PROVIDERS, LIST, "", 0, 0, false,
+		"Providers to use, by their short names. Empty: every one that has a key."),
+	ROW(THREADS, INTEGER, "1024", 1, 16384, false,
+		"Requests one process handles at once; more are answered 503."),
+	ROW(MAX_BODY, BYTES, "32m", KIB, GIB, false, "Largest request body; a larger one is 413."),
+	ROW(MAX_DEPTH, INTEGER, "100", 8, 1000, false, "Deepest nesting of a JSON request."),
+	ROW(MAX_KEYS, INTEGER, "65536", 16, 1000000, false,
+		"Most keys in the objects of a JSON request that are open at one time."),
+	ROW(MAX_EVENT, BYTES, "16m", 4 * KIB, GIB, false,
+		"Largest single event in a provider's stream."),
+	ROW(MAX_ANSWER, BYTES, "64m", 4 * KIB, GIB, false,
+		"Largest answer of a provider that is not a stream."),
+	ROW(BODY_TIMEOUT, DURATION, "60s", WAIT_MIN, HOUR, false,
+		"Longest wait for a request body to arrive."),
+	ROW(CONNECT_TIMEOUT, DURATION, "5s", WAIT_MIN, 5 * MINUTE, false,
+		"Longest wait for a connection to a provider, TLS included."),
+	ROW(FIRST_TOKEN_TIMEOUT, DURATION, "120s", WAIT_MIN, 24 * HOUR, false,
+		"Longest wait for the first byte of a provider's answer."),
+	ROW(IDLE_TIMEOUT, DURATION, "60s", WAIT_MIN, 24 * HOUR, false,
+		"Longest silence of a provider between two parts of its answer."),
+	ROW(DEADLINE, DURATION, "600s", WAIT_MIN, 24 * HOUR, false,
+		"Longest time one request may take in all."),
+	ROW(HEARTBEAT, DURATION, "10s", 0, 10 * MINUTE, false,
+		"Comment sent to a streaming client while the provider is silent. 0: none."),
+	ROW(HEARTBEAT_JSON, SWITCH, "off", 0, 0, false,
+		"Send white space to a waiting client that did not ask for a stream."),
+	ROW(CLIENT_STALL, DURATION, "120s", WAIT_MIN, 24 * HOUR, false,
+		"How long a client may take nothing before its request is ended."),
+	ROW(DRAIN, DURATION, "30s", 0, HOUR, false,
+		"Time for running requests to finish at shutdown; 6s under mod_fcgid unless set."),
+	ROW(CORS_ORIGINS, LIST, "", 0, 0, false,
+		"Web origins whose pages may call the gateway, or *. Empty: none."),
+	ROW(TRUSTED_PROXIES, LIST, "", 0, 0, false,
+		"Addresses or networks whose X-Forwarded-For is believed. Empty: none."),
+	ROW(HTTP2, SWITCH, "on", 0, 0, false, "Use HTTP/2 with providers that offer it."),
+	ROW(PROXY, STRING, "", 0, 0, false,
+		"Proxy for all calls to providers: http://, https:// or socks5://host:port."),
+	ROW(CA_FILE, PATH, "", 0, 0, false,
+		"Certificates trusted for providers, PEM. Empty: the system's."),
+};
+
+struct value {
+	char *text; /* as written, paths made absolute; NULL = the default's text */
+	int64_t number;
+	enum conf_origin origin;
+};
+
+struct conf {
+	char *program_dir;
+	struct env_file file; /* path NULL = none was found */
+	char *warnings[WARNINGS_MAX];
+	size_t warning_count;
+	struct value values[CONF_COUNT];
+};
+
+static enum err_code no_memory(struct err *e)
+{
+	return err_set(e, ERR_NO_MEMORY, "out of memory while reading the configuration");
+}
+
+static void free_wiped(char *text)
+{
+	if (text)
+		explicit_bzero(text, strlen(text));
+	free(text);
+}
+
+static const struct conf_row *row_named(const char *name)
+{
+	for (size_t i = 0; i < CONF_COUNT; i++)
+		if (strcmp(rows[i].name, name) == 0)
+			return &rows[i];
+	return NULL;
+}
+
+/* An empty value counts as none. Under CGI the environment holds the client's headers as
+ * HTTP_*: those are never settings. */
+static const char *from_environment(const char *name)
+{
+	const char *value;
+
+	if (strncmp(name, "HTTP_", 5) == 0 || strncmp(name, "REDIRECT_", 9) == 0)
+		return NULL;
+	value = getenv(name);
+	return value && *value ? value : NULL;
+}
+
+/* ---- the accepted values, in words ---- */
+
+static void write_number(struct buf *out, enum conf_type type, int64_t n)
+{
+	static const struct unit {
+		enum conf_type type;
+		int64_t factor;
+		const char *name;
+	} units[] = {
+		{ CONF_BYTES, GIB, "g" },
+		{ CONF_BYTES, MIB, "m" },
+		{ CONF_BYTES, KIB, "k" },
+		{ CONF_DURATION, HOUR, "h" },
+		{ CONF_DURATION, MINUTE, "m" },
+		{ CONF_DURATION, SECOND, "s" },
+		{ CONF_DURATION, 1, "ms" },
+	};
+
+	for (size_t i = 0; n && i < sizeof(units) / sizeof(units[0]); i++) {
+		if (units[i].type != type || n % units[i].factor)
+			continue;
+		buf_int(out, n / units[i].factor);
+		buf_str(out, units[i].name);
+		return;
+	}
+	buf_int(out, n);
+}
+
+static void write_accepted(struct buf *out, const struct conf_row *row)
+{
+	switch (row->type) {
+	case CONF_SWITCH:
+		buf_str(out, "on or off");
+		return;
+	case CONF_SWITCH_AUTO:
+		buf_str(out, "on, off or auto");
+		return;
+	case CONF_INTEGER:
+		buf_str(out, "a whole number");
+		break;
+	case CONF_BYTES:
+		buf_str(out, "a size (bytes, or with k, m, g)");
+		break;
+	case CONF_DURATION:
+		buf_str(out, "a duration (seconds, or with ms, s, m, h, d)");
+		break;
+	case CONF_STRING:
+	case CONF_PATH:
+	case CONF_LIST:
+		buf_str(out, "text without control characters");
+		return;
+	}
+	buf_str(out, " from ");
+	write_number(out, row->type, row->min);
+	buf_str(out, " to ");
+	write_number(out, row->type, row->max);
+}
+
+static bool read_number(const struct conf_row *row, struct slice text, int64_t *out)
+{
+	bool on, ok = false;
+	int64_t n = 0;
+
+	switch (row->type) {
+	case CONF_INTEGER:
+		return str_int(text, row->min, row->max, out);
+	case CONF_BYTES:
+		ok = str_size(text, &n) && n >= row->min && n <= row->max;
+		break;
+	case CONF_DURATION:
+		ok = str_duration(text, &n) && n >= row->min && n <= row->max;
+		break;
+	case CONF_SWITCH_AUTO:
+	case CONF_SWITCH:
+		if (row->type == CONF_SWITCH_AUTO && slice_is_nocase(text, "auto")) {
+			n = -1;
+			ok = true;
+			break;
+		}
+		ok = str_bool(text, &on);
+		n = ok && on;
+		break;
+	case CONF_STRING:
+	case CONF_PATH:
+	case CONF_LIST:
+		for (size_t i = 0; i < text.len; i++)
+			if ((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f)
+				return false;
+		ok = true;
+	}
+	if (ok)
+		*out = n;
+	return ok;
+}
+
+static enum err_code refuse(const struct conf *c, const struct conf_row *row, int line,
+	const char *value, struct err *e)
+{
+	char where[PATH_MAX + 16] = "environment";
+	struct buf accepted = { 0 };
+	const char *text;
+	enum err_code rc;
+
+	if (line)
+		snprintf(where, sizeof(where), "%s:%d", c->file.path, line);
+	write_accepted(&accepted, row);
+	text = buf_cstr(&accepted);
+	if (row->secret)
+		rc = err_param(e, ERR_CONF, row->name, "%s: %s: accepted is %s", where, row->name,
+			text ? text : "");
+	else
+		rc = err_param(e, ERR_CONF, row->name, "%s: %s: accepted is %s, not \"%.80s\"",
+			where, row->name, text ? text : "", value);
+	buf_fini(&accepted);
+	return rc;
+}
+
+/* ---- paths ---- */
+
+static char *folder_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash)
+		return strdup(".");
+	return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+}
+
+/* path below folder (NULL: the current one); a copy of path when that has no name. NULL without
+ * memory. */
+static char *absolute(const char *folder, const char *path)
+{
+	char cwd[PATH_MAX];
+	char *out;
+
+	while (strncmp(path, "./", 2) == 0)
+		path += 2;
+	if (!folder)
+		folder = getcwd(cwd, sizeof(cwd));
+	if (path[0] == '/' || !folder)
+		return strdup(path);
+	if (asprintf(&out, "%s/%s", strcmp(folder, "/") == 0 ? "" : folder, path) < 0)
+		return NULL;
+	return out;
+}
+
+static char *find_program_dir(void)
+{
+	char path[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	if (n <= 0)
+		return strdup(".");
+	path[n] = '\0';
+	return folder_of(path);
+}
+
+/* ---- the file ---- */
+
+static void warn(struct conf *c, const char *format, ...) PRINTF_LIKE(2, 3);
+static void warn(struct conf *c, const char *format, ...)
+{
+	va_list args;
+	char *text;
+
+	if (c->warning_count == WARNINGS_MAX)
+		return;
+	va_start(args, format);
+	if (vasprintf(&text, format, args) >= 0)
+		c->warnings[c->warning_count++] = text;
+	va_end(args);
+}
+
+static bool is_secret(const char *name)
+{
+	const struct conf_row *row = row_named(name);
+	struct slice s = slice_of(name);
+
+	return row ? row->secret
+		   : slice_ends(s, "_KEY") || slice_ends(s, "_TOKEN") || slice_ends(s, "_SECRET");
+}
+
+/* Reads path; a missing file is ERR_NOT_FOUND. */
+static enum err_code read_file(struct conf *c, const char *path, struct err *e)
+{
+	char *whole = absolute(NULL, path);
+	enum err_code rc;
+	bool secrets = false;
+
+	if (!whole)
+		return no_memory(e);
+	rc = env_file_read(&c->file, whole, e);
+	free(whole);
+	for (size_t i = 0; !rc && i < c->file.count; i++) {
+		const struct env_entry *entry = &c->file.entries[i];
+
+		if (strcmp(entry->name, "GATEWAY_CONF") == 0)
+			return err_param(e, ERR_CONF, entry->name,
+				"%s:%d: GATEWAY_CONF: is looked at in the environment only",
+				c->file.path, entry->line);
+		if (slice_starts(slice_of(entry->name), "GATEWAY_") && !row_named(entry->name))
+			return err_param(e, ERR_CONF, entry->name,
+				"%s:%d: %s: no such setting; `tollgate config` lists them",
+				c->file.path, entry->line, entry->name);
+		secrets |= entry->value[0] && is_secret(entry->name);
+	}
+	if (!rc && secrets && c->file.others_read)
+		warn(c, "%s holds secrets and can be read by others; run: chmod o-r '%s'",
+			c->file.path, c->file.path);
+	return rc;
+}
+
+static enum err_code find_file(struct conf *c, struct err *e)
+{
+	const char *named = from_environment("GATEWAY_CONF");
+	const char *home = from_environment("GATEWAY_HOME");
+	char path[PATH_MAX + 32];
+	enum err_code rc;
+
+	if (named) {
+		rc = read_file(c, named, e);
+		if (rc == ERR_NOT_FOUND)
+			rc = err_param(e, ERR_CONF, "GATEWAY_CONF",
+				"environment: GATEWAY_CONF: %s: no such file", named);
+		return rc;
+	}
+	snprintf(path, sizeof(path), "%s/../gateway.conf", c->program_dir);
+	rc = read_file(c, path, e);
+	if (rc == ERR_NOT_FOUND) {
+		snprintf(path, sizeof(path), "%s/gateway.conf",
+			home ? home : rows[CONF_HOME].standard);
+		rc = read_file(c, path, e);
+	}
+	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+}
+
+/* ---- putting both together ---- */
+
+static enum err_code settle(struct conf *c, const struct conf_row *row, struct err *e)
+{
+	struct value *v = &c->values[row->id];
+	const struct env_entry *entry = env_file_get(&c->file, row->name);
+	const char *text = from_environment(row->name);
+	char *folder = NULL;
+	int line = 0;
+
+	v->origin = text ? CONF_FROM_ENVIRONMENT : CONF_FROM_DEFAULT;
+	if (!text && entry && entry->value[0]) {
+		text = entry->value;
+		line = entry->line;
+		v->origin = CONF_FROM_FILE;
+	}
+	if (!text)
+		text = row->standard;
+	if (!read_number(row, slice_trim(slice_of(text)), &v->number))
+		return refuse(c, row, line, text, e);
+	if (row->type != CONF_PATH || !*text) {
+		v->text = strdup(text);
+		return v->text ? ERR_OK : no_memory(e);
+	}
+	if (line) {
+		folder = folder_of(c->file.path);
+		if (!folder)
+			return no_memory(e);
+	}
+	v->text = absolute(folder, text);
+	free(folder);
+	return v->text ? ERR_OK : no_memory(e);
+}
+
+static void warn_of_unknown(struct conf *c)
+{
+	char name[64];
+
+	for (char **at = environ; at && *at; at++) {
+		struct slice rest = slice_of(*at);
+
+		if (!slice_starts(rest, "GATEWAY_") ||
+			!slice_copy(slice_cut(&rest, '='), name, sizeof(name)))
+			continue;
+		/* GATEWAY_INTERFACE is CGI's own. */
+		if (!row_named(name) && strcmp(name, "GATEWAY_CONF") != 0 &&
+			strcmp(name, "GATEWAY_INTERFACE") != 0)
+			warn(c, "environment: %s: no such setting; it has no effect", name);
+	}
+}
+
+enum err_code conf_load(struct conf **out, struct err *e)
+{
+	struct conf *c = calloc(1, sizeof(*c));
+	enum err_code rc;
+
+	*out = NULL;
+	if (!c)
+		return no_memory(e);
+	c->program_dir = find_program_dir();
+	rc = c->program_dir ? find_file(c, e) : no_memory(e);
+	for (size_t i = 0; !rc && i < CONF_COUNT; i++)
+		rc = settle(c, &rows[i], e);
+	if (rc) {
+		conf_fini(c);
+		return rc;
+	}
+	warn_of_unknown(c);
+	*out = c;
+	return ERR_OK;
+}
+
+void conf_fini(struct conf *c)
+{
+	if (!c)
+		return;
+	env_file_fini(&c->file);
+	for (size_t i = 0; i < CONF_COUNT; i++)
+		free_wiped(c->values[i].text);
+	for (size_t i = 0; i < c->warning_count; i++)
+		free(c->warnings[i]);
+	free(c->program_dir);
+	free(c);
+}
+
+int64_t conf_int(const struct conf *c, enum conf_id id)
+{
+	return c->values[id].number;
+}
+
+const char *conf_str(const struct conf *c, enum conf_id id)
+{
+	return c->values[id].text;
+}
+
+bool conf_is_set(const struct conf *c, enum conf_id id)
+{
+	return c->values[id].origin != CONF_FROM_DEFAULT;
+}
+
+enum conf_origin conf_origin(const struct conf *c, enum conf_id id)
+{
+	return c->values[id].origin;
+}
+
+const char *conf_text(const struct conf *c, const char *name)
+{
+	const char *value = from_environment(name);
+	const struct env_entry *entry = value ? NULL : env_file_get(&c->file, name);
+
+	if (entry && entry->value[0])
+		value = entry->value;
+	return value;
+}
+
+enum conf_origin conf_text_origin(const struct conf *c, const char *name)
+{
+	if (from_environment(name))
+		return CONF_FROM_ENVIRONMENT;
+	return conf_text(c, name) ? CONF_FROM_FILE : CONF_FROM_DEFAULT;
+}
+
+const struct conf_row *conf_rows(void)
+{
+	return rows;
+}
+
+const char *conf_file(const struct conf *c)
+{
+	return c->file.path;
+}
+
+int conf_file_line(const struct conf *c, const char *name)
+{
+	const struct env_entry *entry = env_file_get(&c->file, name);
+
+	return entry ? entry->line : 0;
+}
+
+const char *conf_file_extra(const struct conf *c, size_t i, const char **value)
+{
+	for (size_t k = 0; k < c->file.count; k++) {
+		if (row_named(c->file.entries[k].name) || i--)
+			continue;
+		*value = c->file.entries[k].value;
+		return c->file.entries[k].name;
+	}
+	return NULL;
+}
+
+const char *conf_warning(const struct conf *c, size_t i)
+{
+	return i < c->warning_count ? c->warnings[i] : NULL;
+}
+
+const char *conf_program_dir(const struct conf *c)
+{
+	return c->program_dir;
+}

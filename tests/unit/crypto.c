@@ -1,0 +1,120 @@
+#include "base/crypto.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+static void assert_hex(const void *bytes, size_t n, const char *wanted)
+{
+	char text[2 * SHA256_BYTES + 1];
+
+	crypto_hex(bytes, n, text);
+	assert_string_equal(text, wanted);
+}
+
+/* FIPS 180-4 examples. */
+static void sha256_agrees_with_the_standard(void **state)
+{
+	uint8_t out[SHA256_BYTES];
+
+	(void)state;
+	crypto_sha256(SLICE("abc"), out);
+	assert_hex(out, sizeof(out),
+		"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	crypto_sha256((struct slice){ NULL, 0 }, out);
+	assert_hex(out, sizeof(out),
+		"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+}
+
+/* RFC 4231 cases 1, 2 and 6 (a key longer than a block), and the empty key. */
+static void hmac_agrees_with_the_standard(void **state)
+{
+	uint8_t out[SHA256_BYTES];
+	char key[131];
+
+	(void)state;
+	memset(key, 0x0b, 20);
+	crypto_hmac_sha256((struct slice){ key, 20 }, SLICE("Hi There"), out);
+	assert_hex(out, sizeof(out),
+		"b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+	crypto_hmac_sha256(SLICE("Jefe"), SLICE("what do ya want for nothing?"), out);
+	assert_hex(out, sizeof(out),
+		"5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+	memset(key, 0xaa, sizeof(key));
+	crypto_hmac_sha256((struct slice){ key, sizeof(key) },
+		SLICE("Test Using Larger Than Block-Size Key - Hash Key First"), out);
+	assert_hex(out, sizeof(out),
+		"60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+	crypto_hmac_sha256((struct slice){ NULL, 0 }, (struct slice){ NULL, 0 }, out);
+	assert_hex(out, sizeof(out),
+		"b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
+}
+
+static void crc32_agrees_with_zlib(void **state)
+{
+	(void)state;
+	assert_int_equal(crypto_crc32((struct slice){ NULL, 0 }), 0);
+	assert_int_equal(crypto_crc32(SLICE("123456789")), 0xcbf43926);
+	assert_int_equal(
+		crypto_crc32(SLICE("The quick brown fox jumps over the lazy dog")), 0x414fa339);
+}
+
+static void hexadecimal_is_read_back_and_nothing_else_is_read(void **state)
+{
+	static const struct slice bad[] = { { "", 0 }, { "0", 1 }, { "00f", 3 }, { "00fg", 4 },
+		{ "00ff0", 5 }, { "00ff00", 6 }, { " 0ff", 4 }, { "00\0f", 4 } };
+	uint8_t out[2] = { 1, 2 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(crypto_unhex(bad[i], out, 2));
+	assert_int_equal(out[0], 1); /* a refusal writes nothing */
+	assert_true(crypto_unhex(SLICE("aBfF"), out, 2));
+	assert_hex(out, 2, "abff");
+	assert_true(crypto_unhex(SLICE(""), out, 0));
+}
+
+static void random_bytes_fill_the_whole_and_differ(void **state)
+{
+	static uint8_t a[100000], b[100000];
+	unsigned zeros = 0;
+
+	(void)state;
+	crypto_random(a, sizeof(a));
+	crypto_random(b, sizeof(b));
+	assert_false(crypto_equal(a, b, sizeof(a)));
+	for (size_t i = sizeof(a) - 4096; i < sizeof(a); i++)
+		zeros += a[i] == 0;
+	assert_in_range(zeros, 0, 200); /* about 16; an unfilled tail would be 4,096 */
+}
+
+static void equal_compares_every_byte_and_wipe_leaves_none(void **state)
+{
+	char a[] = "same text", b[] = "same texT";
+
+	(void)state;
+	assert_true(crypto_equal(a, a, sizeof(a)));
+	assert_false(crypto_equal(a, b, sizeof(a)));
+	assert_true(crypto_equal(a, b, 8));
+	assert_true(crypto_equal(a, b, 0));
+	crypto_wipe(a, sizeof(a));
+	for (size_t i = 0; i < sizeof(a); i++)
+		assert_int_equal(a[i], 0);
+	crypto_wipe(NULL, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sha256_agrees_with_the_standard),
+		cmocka_unit_test(hmac_agrees_with_the_standard),
+		cmocka_unit_test(crc32_agrees_with_zlib),
+		cmocka_unit_test(hexadecimal_is_read_back_and_nothing_else_is_read),
+		cmocka_unit_test(random_bytes_fill_the_whole_and_differ),
+		cmocka_unit_test(equal_compares_every_byte_and_wipe_leaves_none),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
