@@ -24,6 +24,7 @@ struct quirks {
 	bool trusts_cost;        /* usage.cost is what we will be charged */
 	bool completion_excludes_reasoning; /* completion_tokens must have reasoning added */
 	const char *const *drop; /* NULL-ended names of further members it refuses; may be NULL */
+	const char *const *allow; /* strict ones: NULL-ended names it takes beyond OpenAI's; may be NULL */
 	const char *const *rename; /* NULL-ended pairs: OpenAI's name, its own name; may be NULL */
 };
 

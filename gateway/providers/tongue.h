@@ -57,9 +57,9 @@ struct target {
 	const char *chat_path;           /* e.g. "/chat/completions" */
 	const char *auth;                /* "bearer", "x-api-key", "none" … */
 	const char *api_key;             /* "" when the provider needs none */
-	const char *unix_socket;         /* abstract socket to dial instead of the host; NULL = none */
-	const char *public_id;           /* the model's id for the client */
-	const char *native_id;           /* what the provider calls it */
+	const char *unix_socket; /* abstract socket to dial instead of the host; NULL = none */
+	const char *public_id;   /* the model's id for the client */
+	const char *native_id;   /* what the provider calls it */
 };
 
 /* An HTTP request to a provider. headers holds "Name: value" texts, each ended by a NUL. */
@@ -79,8 +79,8 @@ enum usage_state {
 	USAGE_PARTIAL,   /* the answer was cut */
 };
 
-/* Token classes of one request (openai-chat.md section 7): cached and written tokens are part of prompt,
- * reasoning is part of completion. */
+/* Token classes of one request (openai-chat.md section 7): cached and written tokens are part of
+ * prompt, reasoning is part of completion. */
 struct usage {
 	enum usage_state state;
 	int64_t prompt_tokens;
@@ -128,11 +128,34 @@ struct dialect {
 	uint64_t malformed;        /* events that could not be read */
 	unsigned choices_finished; /* how many bits are set in finished */
 	bool saw_tool_calls;
-	struct buf out;            /* the chunk being made */
-	void *own;                 /* a dialect's own state, freed by its fini */
+	struct buf out;        /* the chunk being made */
+	struct buf usage_json; /* the last usage object reported, as the provider wrote it */
+	void *own;             /* a dialect's own state, freed by its fini */
 };
 void dialect_init(struct dialect *d, const struct target *t, const struct chat_req *req);
 void dialect_fini(struct dialect *d);
+
+/* Appends the chunk that tells the client the usage: no choices, the figures the provider
+ * reported, else those in d->usage. */
+void dialect_write_usage(const struct dialect *d, struct buf *out);
+
+/* Appends a whole answer as the data of stream events ("data: {…}\n\n"): a chunk with the message
+ * of each choice as its delta, and one with its finish reason. For providers that answer a
+ * streaming call with plain JSON. ERR_UPSTREAM_INVALID. */
+MUST_CHECK enum err_code answer_write_events(
+	const struct answer *a, struct buf *out, struct err *e);
+
+/* The finish reason a client understands for what a provider said (providers.md section 4.1):
+ * stop, length, tool_calls, content_filter, function_call; "error" for a failure; NULL for a word
+ * nobody knows. */
+const char *finish_reason_of(struct slice said);
+
+/* Reads a usage object in OpenAI's shape into *u and repairs what providers get wrong
+ * (openai-chat.md section 7). */
+void usage_read(struct json_value usage, const struct quirks *q, struct usage *u);
+
+/* The JSON limits for what providers send. */
+extern const struct json_limits tongue_limits;
 
 /* Have all n choices that were asked for finished? */
 bool dialect_is_finished(const struct dialect *d);
@@ -141,7 +164,7 @@ bool dialect_is_finished(const struct dialect *d);
 
 enum provider_can {
 	CAN_STREAM = 1 << 0,
-	CAN_TOOLS  = 1 << 1,
+	CAN_TOOLS = 1 << 1,
 	CAN_IMAGES = 1 << 2,
 };
 
@@ -154,13 +177,13 @@ struct provider {
 	enum err_code (*encode)(const struct chat_req *req, const struct target *t,
 		struct http_req *out, struct err *e);
 
-	/* Reads a whole answer (status 2xx) into *out. now_s (unix seconds) fills a missing created.
-	 * ERR_UPSTREAM_INVALID, or the provider's own error found under a 200. */
+	/* Reads a whole answer (status 2xx) into *out. now_s (unix seconds) fills a missing
+	 * created. ERR_UPSTREAM_INVALID, or the provider's own error found under a 200. */
 	enum err_code (*decode)(struct dialect *d, struct slice content_type, struct slice body,
 		int64_t now_s, struct answer *out, struct err *e);
 
-	/* Reads one stream event. A malformed event returns ERR_UPSTREAM_INVALID and leaves the state as it was;
-	 * DELTA_ERROR comes with *e filled and the error's code returned. */
+	/* Reads one stream event. A malformed event returns ERR_UPSTREAM_INVALID and leaves the
+	 * state as it was; DELTA_ERROR comes with *e filled and the error's code returned. */
 	enum err_code (*decode_event)(struct dialect *d, const struct sse_event *ev, int64_t now_s,
 		struct delta *out, struct err *e);
 

@@ -1,0 +1,255 @@
+#include "gateway/providers/tongue.h"
+
+#include "base/json.h"
+#include "gateway/providers/openai_like.h"
+
+#include <stdlib.h>
+
+const struct json_limits tongue_limits = {
+	.max_depth = 200,
+	.max_keys = 100000,
+	.allow_duplicates = true,
+};
+
+static const struct provider *const dialects[] = { &provider_openai };
+
+const struct provider *provider_named(const char *name)
+{
+	for (size_t i = 0; i < sizeof(dialects) / sizeof(dialects[0]); i++)
+		if (strcmp(dialects[i]->name, name) == 0)
+			return dialects[i];
+	return NULL;
+}
+
+void http_req_fini(struct http_req *r)
+{
+	if (r->headers.data)
+		explicit_bzero(r->headers.data, r->headers.len);
+	buf_fini(&r->headers);
+	buf_fini(&r->body);
+}
+
+void answer_fini(struct answer *a)
+{
+	buf_fini(&a->json);
+}
+
+void dialect_init(struct dialect *d, const struct target *t, const struct chat_req *req)
+{
+	*d = (struct dialect){ .target = t, .req = req };
+	d->usage.cost_picousd = -1;
+}
+
+void dialect_fini(struct dialect *d)
+{
+	buf_fini(&d->out);
+	buf_fini(&d->usage_json);
+	free(d->own);
+	d->own = NULL;
+}
+
+bool dialect_is_finished(const struct dialect *d)
+{
+	return d->choices_finished > 0 && d->choices_finished >= (unsigned)d->req->n;
+}
+
+const char *finish_reason_of(struct slice said)
+{
+	static const struct {
+		const char *said, *means;
+	} table[] = {
+		{ "stop", "stop" },
+		{ "length", "length" },
+		{ "tool_calls", "tool_calls" },
+		{ "content_filter", "content_filter" },
+		{ "function_call", "function_call" },
+		{ "end_turn", "stop" },
+		{ "stop_sequence", "stop" },
+		{ "completed", "stop" },
+		{ "complete", "stop" },
+		{ "eos", "stop" },
+		{ "eos_token", "stop" },
+		{ "stop_token", "stop" },
+		{ "pause_turn", "stop" },
+		{ "max_tokens", "length" },
+		{ "max_output_tokens", "length" },
+		{ "model_length", "length" },
+		{ "model_context_window_exceeded", "length" },
+		{ "incomplete", "length" },
+		{ "tool-calls", "tool_calls" },
+		{ "tool_use", "tool_calls" },
+		{ "tool_call", "tool_calls" },
+		{ "content-filter", "content_filter" },
+		{ "content_filtered", "content_filter" },
+		{ "guardrail_intervened", "content_filter" },
+		{ "refusal", "content_filter" },
+		{ "safety", "content_filter" },
+		{ "sensitive", "content_filter" },
+		{ "error", "error" },
+		{ "failed", "error" },
+		{ "network_error", "error" },
+		{ "engine_overloaded", "error" },
+		{ "insufficient_system_resource", "error" },
+		{ "abort", "error" },
+		{ "cancelled", "error" },
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (slice_is_nocase(said, table[i].said))
+			return table[i].means;
+	return NULL;
+}
+
+/* ---- usage ---- */
+
+static int64_t tokens(struct json_value object, const char *name)
+{
+	int64_t n = 0;
+
+	if (!json_int(json_get(object, name), &n) || n < 0)
+		return 0;
+	return n < INT32_MAX ? n : INT32_MAX;
+}
+
+/* A JSON number of US dollars in picodollars, or -1. Only routers' figures come this way: they are
+ * JSON numbers, so the text is read as one, with room for an exponent. */
+static int64_t picousd(struct json_value v)
+{
+	char text[64];
+	double usd;
+	char *end;
+
+	if (v.kind != JSON_NUMBER || !slice_copy(v.raw, text, sizeof(text)))
+		return -1;
+	usd = strtod(text, &end);
+	if (*end || usd < 0 || usd > 1e6)
+		return -1;
+	return (int64_t)(usd * 1e12 + 0.5);
+}
+
+void usage_read(struct json_value usage, const struct quirks *q, struct usage *u)
+{
+	struct json_value in = json_get(usage, "prompt_tokens_details");
+	struct json_value out = json_get(usage, "completion_tokens_details");
+	int64_t total = tokens(usage, "total_tokens");
+
+	*u = (struct usage){
+		.state = USAGE_REPORTED,
+		.prompt_tokens = tokens(usage, "prompt_tokens"),
+		.completion_tokens = tokens(usage, "completion_tokens"),
+		.cached_tokens = tokens(in, "cached_tokens"),
+		.cache_write_tokens = tokens(in, "cache_write_tokens"),
+		.reasoning_tokens = tokens(out, "reasoning_tokens"),
+		.cost_picousd = -1,
+	};
+	if (!u->cached_tokens)
+		u->cached_tokens = tokens(usage, "cached_tokens");
+	if (!u->cached_tokens)
+		u->cached_tokens = tokens(usage, "prompt_cache_hit_tokens");
+	if (!u->cache_write_tokens)
+		u->cache_write_tokens = tokens(in, "cache_creation_input_tokens");
+	/* Some count cached tokens beside the prompt, some reasoning beside the completion. */
+	if (u->cached_tokens + u->cache_write_tokens > u->prompt_tokens)
+		u->prompt_tokens += u->cached_tokens + u->cache_write_tokens;
+	if (u->reasoning_tokens > u->completion_tokens ||
+		(q->completion_excludes_reasoning &&
+			total == u->prompt_tokens + u->completion_tokens + u->reasoning_tokens))
+		u->completion_tokens += u->reasoning_tokens;
+	if (q->trusts_cost)
+		u->cost_picousd = picousd(json_get(usage, "cost"));
+}
+
+void dialect_write_usage(const struct dialect *d, struct buf *out)
+{
+	const struct usage *u = &d->usage;
+
+	buf_str(out, "{\"id\":");
+	buf_json_cstr(out, d->id);
+	buf_str(out, ",\"object\":\"chat.completion.chunk\",\"created\":");
+	buf_int(out, d->created);
+	buf_str(out, ",\"model\":");
+	buf_json_cstr(out, d->target->public_id);
+	buf_str(out, ",\"choices\":[],\"usage\":");
+	if (d->usage_json.len)
+		buf_slice_append(out, buf_slice(&d->usage_json));
+	else
+		buf_printf(out,
+			"{\"prompt_tokens\":%lld,\"completion_tokens\":%lld,\"total_tokens\":%lld,"
+			"\"prompt_tokens_details\":{\"cached_tokens\":%lld},"
+			"\"completion_tokens_details\":{\"reasoning_tokens\":%lld}}",
+			(long long)u->prompt_tokens, (long long)u->completion_tokens,
+			(long long)(u->prompt_tokens + u->completion_tokens),
+			(long long)u->cached_tokens, (long long)u->reasoning_tokens);
+	buf_char(out, '}');
+}
+
+/* ---- a whole answer as a stream ---- */
+
+static void write_event(struct json_object *head, struct json_object *choice, struct buf *out)
+{
+	struct json_object *choices = json_object_new_array();
+
+	json_object_array_add(choices, choice);
+	json_object_object_add(head, "choices", choices);
+	buf_str(out, "data: ");
+	json_write(head, out);
+	buf_str(out, "\n\n");
+}
+
+static struct json_object *choice_of(int64_t index, struct json_object *delta, const char *finish)
+{
+	struct json_object *c = json_object_new_object();
+
+	json_object_object_add(c, "index", json_object_new_int64(index));
+	json_object_object_add(c, "delta", delta);
+	json_object_object_add(c, "finish_reason", finish ? json_object_new_string(finish) : NULL);
+	return c;
+}
+
+enum err_code answer_write_events(const struct answer *a, struct buf *out, struct err *e)
+{
+	struct json_object *tree = NULL, *choices, *head = NULL;
+	enum err_code rc = json_read(buf_slice(&a->json), tongue_limits.max_depth, &tree, e);
+
+	if (rc)
+		return rc;
+	if (!json_object_object_get_ex(tree, "choices", &choices) ||
+		!json_object_is_type(choices, json_type_array)) {
+		rc = err_set(e, ERR_UPSTREAM_INVALID, "the provider's answer has no choices");
+		goto out;
+	}
+	head = json_object_new_object();
+	json_object_object_add(head, "id", json_object_new_string(json_member_str(tree, "id", "")));
+	json_object_object_add(head, "object", json_object_new_string("chat.completion.chunk"));
+	json_object_object_add(
+		head, "created", json_object_new_int64(json_member_int(tree, "created", 0)));
+	json_object_object_add(
+		head, "model", json_object_new_string(json_member_str(tree, "model", "")));
+	for (size_t i = 0; i < json_object_array_length(choices); i++) {
+		struct json_object *c = json_object_array_get_idx(choices, i), *message, *calls;
+		int64_t index = json_member_int(c, "index", (int64_t)i);
+
+		if (!json_object_object_get_ex(c, "message", &message) ||
+			!json_object_is_type(message, json_type_object)) {
+			rc = err_set(e, ERR_UPSTREAM_INVALID,
+				"a choice of the provider's answer has no message");
+			goto out;
+		}
+		if (json_object_object_get_ex(message, "tool_calls", &calls) &&
+			json_object_is_type(calls, json_type_array))
+			for (size_t k = 0; k < json_object_array_length(calls); k++)
+				json_object_object_add(json_object_array_get_idx(calls, k), "index",
+					json_object_new_int64((int64_t)k));
+		write_event(head, choice_of(index, json_object_get(message), NULL), out);
+		write_event(head,
+			choice_of(index, json_object_new_object(),
+				json_member_str(c, "finish_reason", "stop")),
+			out);
+	}
+	if (!buf_ok(out))
+		rc = err_set(e, ERR_NO_MEMORY, "the answer does not fit");
+out:
+	json_object_put(head);
+	json_object_put(tree);
+	return rc;
+}
