@@ -141,6 +141,9 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
 	t->last_byte_ms = p->now_ms;
 	j->bytes_in += n;
 	next = j->ops->on_bytes(j, (struct slice){ bytes, n }, &j->err);
+	/* The operation may have shortened the wait for what follows. */
+	if (p->now_ms + j->idle_ms < p->scan_due_ms)
+		p->scan_due_ms = p->now_ms + j->idle_ms;
 	if (goes_on(p, t, next))
 		return n;
 	if (next == JOB_FAIL)

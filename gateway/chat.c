@@ -1,0 +1,156 @@
+#include "gateway/chat.h"
+
+#include <stdio.h>
+
+#define MAX_TOKENS_MAX INT64_C(99999999999) /* kilo-contract.md section 5.1 */
+
+static bool is_absent(struct json_value v)
+{
+	return v.kind == JSON_ABSENT || v.kind == JSON_NULL;
+}
+
+/* Model ids are what catalogues and providers use in URLs and headers: no blank, quote,
+ * backslash, control byte or text beyond ASCII. */
+static bool is_model_id(const char *id)
+{
+	for (; *id; id++)
+		if (*id <= ' ' || *id > '~' || strchr("\"\\<>", *id))
+			return false;
+	return true;
+}
+
+static enum err_code read_model(struct json_value v, char *out, struct err *e)
+{
+	char text[4 * MODEL_ID_MAX];
+	struct slice trimmed = { "", 0 };
+
+	if (v.kind == JSON_STRING && json_str_copy(v, text, sizeof(text)))
+		trimmed = slice_trim(slice_of(text));
+	if (is_absent(v) || v.kind != JSON_STRING || json_str_bytes(v) == 0)
+		return err_param(e, ERR_MODEL_NOT_FOUND, "model",
+			"model must name a model; GET …/models lists them");
+	if (!trimmed.len || !slice_copy(trimmed, out, MODEL_ID_MAX) || !is_model_id(out)) {
+		out[0] = '\0';
+		return err_param(e, ERR_MODEL_NOT_FOUND, "model",
+			"model is not a model id: 1 to %d printable ASCII characters; GET …/models "
+			"lists them",
+			MODEL_ID_MAX - 1);
+	}
+	return ERR_OK;
+}
+
+static enum err_code check_messages(struct json_value v, struct err *e)
+{
+	struct json_iter it;
+	struct json_value message;
+	struct slice none;
+	char where[48];
+	size_t n = 0;
+
+	if (v.kind != JSON_ARRAY)
+		return err_param(
+			e, ERR_BAD_REQUEST, "messages", "messages must be an array of messages");
+	json_iter_init(&it, v);
+	for (; json_iter_next(&it, &none, &message); n++) {
+		snprintf(where, sizeof(where), "messages[%zu]", n);
+		if (message.kind != JSON_OBJECT)
+			return err_param(e, ERR_BAD_REQUEST, where, "%s must be an object", where);
+		if (json_get(message, "role").kind != JSON_STRING) {
+			snprintf(where, sizeof(where), "messages[%zu].role", n);
+			return err_param(e, ERR_BAD_REQUEST, where,
+				"%s must be a string such as \"user\"", where);
+		}
+	}
+	if (!n)
+		return err_param(
+			e, ERR_BAD_REQUEST, "messages", "messages must hold at least one message");
+	return ERR_OK;
+}
+
+static enum err_code read_integer(
+	const struct json_member *m, int64_t min, int64_t max, int64_t *out, struct err *e)
+{
+	if (is_absent(m->value))
+		return ERR_OK;
+	if (m->value.kind != JSON_NUMBER || !json_int(m->value, out) || *out < min || *out > max)
+		return err_param(e, ERR_BAD_REQUEST, m->name,
+			"%s must be a whole number from %lld to %lld", m->name, (long long)min,
+			(long long)max);
+	return ERR_OK;
+}
+
+static enum err_code read_stream(struct chat_req *req, struct err *e)
+{
+	struct json_value stream = req->field[CHAT_STREAM].value;
+	struct json_value options = req->field[CHAT_STREAM_OPTIONS].value;
+	struct json_value include;
+
+	if (!is_absent(stream) && stream.kind != JSON_BOOL)
+		return err_param(e, ERR_BAD_REQUEST, "stream", "stream must be true or false");
+	req->stream = json_is_true(stream);
+	if (is_absent(options))
+		return ERR_OK;
+	if (options.kind != JSON_OBJECT)
+		return err_param(
+			e, ERR_BAD_REQUEST, "stream_options", "stream_options must be an object");
+	include = json_get(options, "include_usage");
+	if (!is_absent(include) && include.kind != JSON_BOOL)
+		return err_param(e, ERR_BAD_REQUEST, "stream_options.include_usage",
+			"stream_options.include_usage must be true or false");
+	if (!req->stream)
+		return err_param(e, ERR_BAD_REQUEST, "stream_options",
+			"stream_options is only allowed with \"stream\": true");
+	req->include_usage = json_is_true(include);
+	return ERR_OK;
+}
+
+enum err_code chat_parse(
+	struct slice body, const struct json_limits *limits, struct chat_req *req, struct err *e)
+{
+	static const char *const names[CHAT_FIELDS] = {
+		[CHAT_MODEL] = "model",
+		[CHAT_MESSAGES] = "messages",
+		[CHAT_STREAM] = "stream",
+		[CHAT_STREAM_OPTIONS] = "stream_options",
+		[CHAT_N] = "n",
+		[CHAT_MAX_TOKENS] = "max_tokens",
+		[CHAT_MAX_COMPLETION_TOKENS] = "max_completion_tokens",
+		[CHAT_TOOLS] = "tools",
+	};
+	int64_t limit = 0;
+	enum err_code rc;
+
+	*req = (struct chat_req){ .body = slice_trim(body), .n = 1 };
+	for (size_t i = 0; i < CHAT_FIELDS; i++)
+		req->field[i].name = names[i];
+	if (!req->body.len)
+		return err_set(e, ERR_BAD_REQUEST,
+			"the body is empty: send a JSON object with model and messages");
+	rc = json_scan(req->body, limits, req->field, CHAT_FIELDS, e);
+	if (!rc)
+		rc = read_model(req->field[CHAT_MODEL].value, req->model, e);
+	if (!rc)
+		rc = check_messages(req->field[CHAT_MESSAGES].value, e);
+	if (!rc)
+		rc = read_stream(req, e);
+	if (!rc)
+		rc = read_integer(&req->field[CHAT_N], 1, 128, &req->n, e);
+	if (!rc)
+		rc = read_integer(&req->field[CHAT_MAX_TOKENS], 1, MAX_TOKENS_MAX, &limit, e);
+	if (!rc)
+		rc = read_integer(
+			&req->field[CHAT_MAX_COMPLETION_TOKENS], 1, MAX_TOKENS_MAX, &limit, e);
+	if (!rc && req->field[CHAT_TOOLS].value.kind != JSON_ARRAY &&
+		!is_absent(req->field[CHAT_TOOLS].value))
+		rc = err_param(e, ERR_BAD_REQUEST, "tools", "tools must be an array");
+	req->max_tokens = limit;
+	return rc;
+}
+
+int64_t chat_estimate_prompt_tokens(const struct chat_req *req)
+{
+	/* Four bytes a token, markup included: kilo-contract.md section 28.7. */
+	return (int64_t)(req->field[CHAT_MESSAGES].value.raw.len +
+			 req->field[CHAT_TOOLS].value.raw.len + 3) /
+	       4;
+}

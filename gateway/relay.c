@@ -1,0 +1,403 @@
+#include "gateway/relay.h"
+
+#include "base/clock.h"
+#include "gateway/chat.h"
+
+#define ERROR_BODY_MAX  (64 << 10) /* bytes of a refusal that are read for its message */
+#define FINISH_GRACE_MS 2000       /* for usage and [DONE] behind the last finish reason */
+
+/* What the body of the answer is being read as. */
+enum body {
+	BODY_UNKNOWN, /* no head yet */
+	BODY_EVENTS,  /* a stream of events */
+	BODY_WHOLE,   /* one JSON text, collected */
+	BODY_REFUSAL, /* status >= 400, collected up to ERROR_BODY_MAX */
+};
+
+struct relay {
+	const struct target *target;
+	const struct chat_req *req;
+	const struct relay_conf *conf;
+	struct sink *client;
+	const struct sink_head *head;
+	struct relay_result *res;
+	struct dialect dialect;
+	struct sse sse;
+	struct buf body; /* what is collected */
+	struct buf out;  /* events on their way to the client */
+	struct job *job;
+	enum body kind;
+	bool ended; /* [DONE] was written */
+};
+
+/* For "return failed(err_set(…))": the error is set, the job stops. */
+static enum job_next failed(enum err_code rc)
+{
+	(void)rc;
+	return JOB_FAIL;
+}
+
+/* ---- towards the client ---- */
+
+static enum job_next gone(struct err *e)
+{
+	return failed(err_set(e, ERR_CLIENT_GONE, "the client has left"));
+}
+
+/* Commits to status 200. Web servers hold a head back until a first byte of the body comes. */
+static bool begin(struct relay *r)
+{
+	if (sink_has_begun(r->client))
+		return true;
+	r->res->started = true;
+	if (sink_begin(r->client, r->head) == SINK_GONE)
+		return false;
+	return !r->req->stream || sink_write(r->client, SLICE(": ok\n\n")) != SINK_GONE;
+}
+
+/* Sends what stands in out: all events of one read at once. */
+static enum job_next send_out(struct relay *r, struct err *e)
+{
+	enum sink_state state;
+
+	if (!buf_ok(&r->out))
+		return failed(err_set(e, ERR_UPSTREAM_TOO_LARGE,
+			"%s sends more at once than fits (GATEWAY_MAX_EVENT)", r->target->slug));
+	if (!r->out.len)
+		return JOB_MORE;
+	if (!begin(r))
+		return gone(e);
+	state = sink_write(r->client, buf_slice(&r->out));
+	buf_reset(&r->out);
+	r->job->wrote = true;
+	if (state == SINK_GONE)
+		return gone(e);
+	return state == SINK_FULL ? JOB_FULL : JOB_MORE;
+}
+
+static void put_event(struct relay *r, struct slice json)
+{
+	buf_append(&r->out, "data: ", 6);
+	buf_slice_append(&r->out, json);
+	buf_append(&r->out, "\n\n", 2);
+}
+
+/* ---- usage ---- */
+
+static void settle_usage(struct relay *r, bool complete)
+{
+	struct usage *u = &r->res->usage;
+
+	*u = r->dialect.usage;
+	if (u->state == USAGE_NONE && r->res->answer.text_bytes) {
+		u->prompt_tokens = chat_estimate_prompt_tokens(r->req);
+		u->completion_tokens = (int64_t)((r->res->answer.text_bytes + 3) / 4);
+		u->state = USAGE_ESTIMATED;
+	}
+	if (u->state != USAGE_NONE && !complete)
+		u->state = USAGE_PARTIAL;
+	r->dialect.usage = *u;
+}
+
+/* ---- the end of a stream ---- */
+
+/* Everything has come: usage for those who asked, and the mark of a whole answer. */
+static void put_end(struct relay *r)
+{
+	settle_usage(r, true);
+	if (r->req->include_usage) {
+		buf_append(&r->out, "data: ", 6);
+		dialect_write_usage(&r->dialect, &r->out);
+		buf_append(&r->out, "\n\n", 2);
+	}
+	buf_str(&r->out, "data: [DONE]\n\n");
+	r->ended = true;
+	r->res->complete = true;
+}
+
+/* One error event, and no [DONE]: the only sign for clients that never look at errors. */
+static void put_error(struct relay *r, const struct err *e, const char *request_id)
+{
+	buf_reset(&r->out);
+	buf_str(&r->out, "data: {");
+	if (r->dialect.id[0]) {
+		buf_str(&r->out, "\"id\":");
+		buf_json_cstr(&r->out, r->dialect.id);
+		buf_char(&r->out, ',');
+	}
+	buf_printf(&r->out, "\"object\":\"chat.completion.chunk\",\"created\":%lld,\"model\":",
+		(long long)r->dialect.created);
+	buf_json_cstr(&r->out, r->target->public_id);
+	buf_str(&r->out, ",\"error\":");
+	err_write_object(e, request_id, &r->out);
+	buf_str(&r->out, ",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"},\"finish_"
+			 "reason\":\"error\"}]}\n\n");
+}
+
+/* ---- from the provider, on the pump thread ---- */
+
+static enum job_next on_head(struct job *j, struct err *e)
+{
+	struct relay *r = j->ctx;
+
+	r->res->upstream_status = j->status;
+	if (j->status >= 400) {
+		r->kind = BODY_REFUSAL;
+		r->body.max_bytes = ERROR_BODY_MAX;
+		return JOB_MORE;
+	}
+	if (j->status >= 300)
+		return failed(err_set(e, ERR_UPSTREAM_INVALID,
+			"%s answered %d: redirects are not followed", r->target->slug, j->status));
+	if (r->req->stream && !strstr(j->content_type, "json") &&
+		!strstr(j->content_type, "html")) {
+		r->kind = BODY_EVENTS;
+		return JOB_MORE;
+	}
+	r->kind = BODY_WHOLE;
+	r->body.max_bytes = r->conf->max_answer_bytes;
+	return JOB_MORE;
+}
+
+static enum err_code on_event(void *ctx, const struct sse_event *ev, struct err *e)
+{
+	struct relay *r = ctx;
+	struct delta delta;
+	enum err_code rc;
+
+	if (r->ended)
+		return ERR_OK;
+	rc = r->target->provider->decode_event(&r->dialect, ev, clock_wall_ms() / 1000, &delta, e);
+	if (rc)
+		return rc;
+	if (delta.text_bytes) {
+		if (!r->res->ttft_us)
+			r->res->ttft_us = clock_mono_us();
+		r->res->answer.text_bytes += delta.text_bytes;
+	}
+	switch (delta.kind) {
+	case DELTA_CHUNK:
+		put_event(r, delta.json);
+		break;
+	case DELTA_DONE:
+		if (!dialect_is_finished(&r->dialect))
+			return err_set(e, ERR_UPSTREAM_CLOSED,
+				"%s ended the stream without a finish reason", r->target->slug);
+		put_end(r);
+		return ERR_OK;
+	case DELTA_SKIP:
+	case DELTA_USAGE: /* told at the end */
+	case DELTA_ERROR: /* came with an error code */
+		break;
+	}
+	if (dialect_is_finished(&r->dialect) && r->job->idle_ms > FINISH_GRACE_MS)
+		r->job->idle_ms = FINISH_GRACE_MS;
+	return ERR_OK;
+}
+
+static enum job_next on_events(struct relay *r, enum err_code rc, struct err *e)
+{
+	struct err why = { 0 };
+	enum job_next next;
+
+	if (rc == ERR_UPSTREAM_TOO_LARGE)
+		(void)!err_set(&why, rc,
+			"%s sent an event larger than allowed (GATEWAY_MAX_EVENT, %zu bytes)",
+			r->target->slug, r->conf->max_event_bytes);
+	else if (rc)
+		why = *e;
+	/* What came before the failure is the client's. */
+	next = send_out(r, e);
+	if (next == JOB_FAIL)
+		return next;
+	if (rc) {
+		*e = why;
+		return JOB_FAIL;
+	}
+	return r->ended ? JOB_DONE : next;
+}
+
+static enum job_next on_bytes(struct job *j, struct slice bytes, struct err *e)
+{
+	struct relay *r = j->ctx;
+
+	if (r->kind == BODY_EVENTS)
+		return on_events(r, sse_feed(&r->sse, bytes.ptr, bytes.len, on_event, r, e), e);
+	if (r->kind == BODY_REFUSAL && bytes.len > ERROR_BODY_MAX - r->body.len) {
+		buf_append(&r->body, bytes.ptr, ERROR_BODY_MAX - r->body.len);
+		return JOB_DONE;
+	}
+	buf_slice_append(&r->body, bytes);
+	if (!buf_ok(&r->body))
+		return failed(err_set(e, ERR_UPSTREAM_TOO_LARGE,
+			"%s sent an answer larger than allowed (GATEWAY_MAX_ANSWER, %zu bytes)",
+			r->target->slug, r->conf->max_answer_bytes));
+	return JOB_MORE;
+}
+
+static enum job_next on_end(struct job *j, bool cut, struct err *e)
+{
+	struct relay *r = j->ctx;
+	struct err last = { 0 };
+	enum err_code rc;
+	enum job_next next;
+	bool partial;
+
+	if (r->kind == BODY_REFUSAL)
+		return JOB_DONE;
+	if (r->kind == BODY_WHOLE)
+		return JOB_MORE;
+	rc = sse_end(&r->sse, on_event, r, &partial, &last);
+	/* Only words of farewell can be missing or broken when all choices have finished. */
+	if (!r->ended && dialect_is_finished(&r->dialect))
+		put_end(r);
+	next = send_out(r, e);
+	if (next == JOB_FAIL)
+		return next;
+	if (r->ended)
+		return JOB_DONE;
+	if (rc && !partial && !cut) {
+		*e = last;
+		return JOB_FAIL;
+	}
+	return failed(err_set(e, ERR_UPSTREAM_CLOSED, "%s: the stream ended before its last event",
+		r->target->slug));
+}
+
+static enum job_next on_beat(struct job *j, struct err *e)
+{
+	struct relay *r = j->ctx;
+	enum sink_state state;
+
+	if (!r->req->stream && !r->conf->heartbeat_json)
+		return JOB_MORE;
+	if (!begin(r))
+		return gone(e);
+	state = sink_write(r->client, r->req->stream ? SLICE(": keep-alive\n\n") : SLICE("\n"));
+	return state == SINK_GONE ? gone(e) : state == SINK_FULL ? JOB_FULL : JOB_MORE;
+}
+
+static enum job_next on_idle(struct job *j, struct err *e)
+{
+	struct relay *r = j->ctx;
+
+	if (r->kind != BODY_EVENTS || !dialect_is_finished(&r->dialect))
+		return JOB_MORE;
+	put_end(r);
+	return send_out(r, e) == JOB_FAIL ? JOB_FAIL : JOB_DONE;
+}
+
+static const struct job_ops ops = { on_head, on_bytes, on_end, on_beat, on_idle };
+
+/* ---- after the transfer, on the request thread ---- */
+
+static enum err_code take_refusal(struct relay *r, struct err *e)
+{
+	enum err_code rc = r->target->provider->decode_error(
+		r->target, r->res->upstream_status, buf_slice(&r->body), e);
+
+	if (r->job->retry_after_ms > 0)
+		e->retry_after_ms = r->job->retry_after_ms;
+	return rc;
+}
+
+static enum err_code take_whole(struct relay *r, struct err *e)
+{
+	struct answer *a = &r->res->answer;
+	enum err_code rc = r->target->provider->decode(&r->dialect, slice_of(r->job->content_type),
+		buf_slice(&r->body), clock_wall_ms() / 1000, a, e);
+
+	if (rc)
+		return rc;
+	if (!r->req->stream) {
+		settle_usage(r, true);
+		r->res->complete = true;
+		return ERR_OK;
+	}
+	/* A streaming call answered with one JSON text: the client asked for a stream. */
+	rc = answer_write_events(a, &r->out, e);
+	if (rc)
+		return rc;
+	put_end(r);
+	return send_out(r, e) == JOB_FAIL ? e->code : ERR_OK;
+}
+
+static void set_job(struct relay *r, struct job *j, const struct http_req *http)
+{
+	*j = (struct job){
+		.req = http,
+		.unix_socket = r->target->unix_socket,
+		.ops = &ops,
+		.ctx = r,
+		.client = r->client,
+		.connect_ms = r->conf->connect_ms,
+		.first_byte_ms = r->conf->first_byte_ms,
+		.idle_ms = r->conf->idle_ms,
+		.deadline_mono_ms = clock_mono_ms() + r->conf->deadline_ms,
+		.heartbeat_ms = r->conf->heartbeat_ms,
+		.client_stall_ms = r->conf->client_stall_ms,
+	};
+	r->job = j;
+}
+
+/* The client already has the beginning: tell it, in the shape it is reading, that there is no more.
+ */
+static void tell_failure(struct relay *r, const struct err *e, const char *request_id)
+{
+	if (e->code == ERR_CLIENT_GONE)
+		return;
+	if (r->req->stream)
+		put_error(r, e, request_id);
+	else
+		err_write_json(e, request_id, &r->out);
+	(void)sink_write(r->client, buf_slice(&r->out));
+}
+
+enum err_code relay_chat(struct pump *pump, const struct relay_conf *conf, const struct target *t,
+	const struct chat_req *req, struct sink *client, const struct sink_head *head,
+	const char *request_id, struct relay_result *res, struct err *e)
+{
+	struct relay r = {
+		.target = t, .req = req, .conf = conf, .client = client, .head = head, .res = res
+	};
+	struct http_req http = { .url = "" };
+	struct job job;
+	enum err_code rc;
+
+	*res = (struct relay_result){ 0 };
+	dialect_init(&r.dialect, t, req);
+	sse_init(&r.sse, conf->max_event_bytes);
+	r.out.max_bytes = 2 * conf->max_event_bytes + ERROR_BODY_MAX;
+	rc = t->provider->encode(req, t, &http, e);
+	if (rc)
+		goto out;
+	set_job(&r, &job, &http);
+	rc = pump_run(pump, &job, e);
+	res->bytes_in = job.bytes_in;
+	if (r.kind == BODY_REFUSAL && rc != ERR_CLIENT_GONE && rc != ERR_BUSY)
+		rc = take_refusal(&r, e);
+	else if (!rc && r.kind == BODY_WHOLE)
+		rc = take_whole(&r, e);
+	if (rc) {
+		if (!e->provider[0] && e->code >= ERR_UPSTREAM_STATUS)
+			str_copy_cut(e->provider, sizeof(e->provider), t->slug);
+		settle_usage(&r, false);
+		if (res->started)
+			tell_failure(&r, e, request_id);
+	}
+out:
+	res->malformed = r.dialect.malformed;
+	str_copy_cut(res->finish_reason, sizeof(res->finish_reason), r.dialect.finish_reason);
+	str_copy_cut(res->upstream_id, sizeof(res->upstream_id), r.dialect.id);
+	buf_fini(&r.body);
+	buf_fini(&r.out);
+	sse_fini(&r.sse);
+	dialect_fini(&r.dialect);
+	http_req_fini(&http);
+	return rc;
+}
+
+void relay_result_fini(struct relay_result *r)
+{
+	answer_fini(&r->answer);
+}

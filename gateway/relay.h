@@ -1,0 +1,48 @@
+/* gateway/relay.h - one attempt: sends a request to one target and brings its answer home.
+ *
+ * Streams tell the truth (DESIGN.md section 3): the client's status line is committed only when
+ * the first event was understood (or a heartbeat had to go out); a stream ends either with a finish
+ * reason, usage if asked and [DONE], or with one error event and no [DONE].
+ *
+ * Threads:  relay_chat blocks its request thread until the attempt has ended, bounded by the
+ * limits.
+ */
+#ifndef GATEWAY_RELAY_H
+#define GATEWAY_RELAY_H
+
+#include "gateway/upstream.h"
+
+struct relay_conf {
+	int64_t connect_ms, first_byte_ms, idle_ms, client_stall_ms; /* all > 0 */
+	int64_t deadline_ms;                                         /* for the whole attempt */
+	int64_t heartbeat_ms;                                        /* 0 = none */
+	bool heartbeat_json; /* white space before whole answers too */
+	size_t max_event_bytes;
+	size_t max_answer_bytes;
+};
+
+struct relay_result {
+	bool started;        /* something has reached the client: no other target may be tried */
+	bool complete;       /* the client has, or can be given, the whole answer */
+	int upstream_status; /* 0 = no answer */
+	int64_t ttft_us;     /* monotonic time of the first event with content; 0 = none */
+	uint64_t malformed;  /* events skipped */
+	uint64_t bytes_in;   /* from the provider */
+	struct usage usage;
+	char finish_reason[24];
+	char upstream_id[64];
+	struct answer answer; /* of a request that does not stream, when complete */
+};
+void relay_result_fini(struct relay_result *r);
+
+/* head: what begins a good answer (status 200, headers). request_id names the request in error
+ * events. After ERR_OK a stream was written whole, up to [DONE]; an answer stands in res->answer,
+ * to be sent by the caller (when res->started, its head has gone out already). On an error nothing
+ * has reached the client unless res->started; then the error event has been written too. *res is
+ * set on every path; end it with relay_result_fini. */
+MUST_CHECK enum err_code relay_chat(struct pump *pump, const struct relay_conf *conf,
+	const struct target *t, const struct chat_req *req, struct sink *client,
+	const struct sink_head *head, const char *request_id, struct relay_result *res,
+	struct err *e);
+
+#endif
