@@ -13,6 +13,8 @@
 
 #include "base/buf.h"
 
+#define SSE_PAST_BOM 4u
+
 struct sse_event {
 	struct slice name; /* of the "event:" line; empty when there was none */
 	struct slice data; /* data lines joined by LF; never empty */
@@ -27,7 +29,7 @@ struct sse {
 	char name[64];          /* event name so far; longer names are cut */
 	size_t max_event_bytes; /* ceiling on one event and on one line */
 	uint64_t comments;      /* comment lines seen */
-	unsigned bom;           /* bytes of a BOM seen at the start, 0..3, then SSE_PAST_BOM */
+	unsigned bom;           /* bytes of a BOM seen at the start, 0..2, then SSE_PAST_BOM */
 	bool has_data;
 	bool skip_lf; /* the last feed ended in CR */
 };
@@ -42,7 +44,8 @@ MUST_CHECK enum err_code sse_feed(struct sse *s, const char *bytes, size_t n, ss
 	void *ctx, struct err *e);
 
 /* The stream has ended: dispatches what is left as a last event. *partial says whether
- * something was left that had not been ended by an empty line. */
+ * something was left that had not been ended by an empty line (comments and unknown lines that
+ * are whole do not count). The parser is then ready for another stream. */
 MUST_CHECK enum err_code sse_end(
 	struct sse *s, sse_on_event on_event, void *ctx, bool *partial, struct err *e);
 
