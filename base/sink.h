@@ -39,7 +39,9 @@ struct sink_ops {
 	/* Tries again to send what waits. */
 	enum sink_state (*flush)(struct sink *s);
 	/* The descriptor to watch for EPOLLIN | EPOLLRDHUP (the client's leaving) and, while full,
-	 * EPOLLOUT; -1 when there is none to watch. */
+	 * EPOLLOUT; -1 when there is none to watch. Watch it edge-triggered (EPOLLET): under
+	 * Apache's mod_cgid its input has ended for good before the program starts, which
+	 * says nothing about the client and would wake a level-triggered watcher for ever. */
 	int (*fd)(const struct sink *s);
 	/* Called when the descriptor is readable or hung up: has the client left? */
 	bool (*is_gone)(struct sink *s);

@@ -38,7 +38,8 @@ MUST_CHECK bool request_query_get(
 /* A request header by its name ("X-Request-Id"); NULL when absent. */
 const char *request_header(const struct request *rq, const char *name);
 
-/* Any variable of the web server ("REMOTE_ADDR", "REDIRECT_HTTP_AUTHORIZATION"); NULL when absent. */
+/* Any variable of the web server ("REMOTE_ADDR", "REDIRECT_HTTP_AUTHORIZATION"); NULL when absent.
+ */
 const char *request_param(const struct request *rq, const char *name);
 
 /* How often the web server sent this variable: more than once smells of smuggling. */
@@ -54,13 +55,15 @@ MUST_CHECK enum err_code request_read_body(struct request *rq, size_t max_bytes,
  * drains a bounded rest of it, so that the web server takes the answer. Parameters stay lent. */
 void request_done_reading(struct request *rq);
 
-/* The way to answer piecewise; lent. Bytes wait in it up to 256 KiB before it is full. */
+/* The way to answer piecewise; lent. It is full as soon as the web server has not taken all of
+ * what was written, and until all of it has gone; what was written is kept (up to 32 MiB). */
 struct sink *request_sink(struct request *rq);
 
 /* Sends a whole answer in as few writes as possible, or ends one that went through the sink
  * (head and body NULL then): waits until the client has taken everything, up to timeout_ms.
- * ERR_CLIENT_GONE when it never will. Only the first call for a request does anything. For a
- * HEAD request the body is left out, its length kept. */
+ * ERR_CLIENT_GONE when it never will; ERR_INTERNAL when the head is malformed or above 4 KB (a
+ * 500 was sent), or does not fit what the sink has begun. Only the first call for a request does
+ * anything. For a HEAD request the body is left out, its length kept. */
 MUST_CHECK enum err_code request_finish(struct request *rq, const struct sink_head *head,
 	const struct slice *body, int64_t timeout_ms, struct err *e);
 

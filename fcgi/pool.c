@@ -1,0 +1,281 @@
+#include "fcgi/pool.h"
+#include "base/clock.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define REFUSALS_MAX 64
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define HAS_SANITIZER 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HAS_SANITIZER 1
+#endif
+
+#ifdef HAS_SANITIZER
+#define STACK_BYTES ((size_t)1 << 20) /* its frames are several times larger */
+#else
+#define STACK_BYTES ((size_t)128 << 10)
+#endif
+
+/* A request thread. It lives on its own stack. */
+struct worker {
+	struct worker *next; /* in the list of idle ones */
+	pthread_cond_t wake;
+	int fd; /* what to serve; -1 = nothing */
+};
+
+struct pool {
+	struct pool_conf conf;
+	pthread_mutex_t lock; /* of everything below */
+	pthread_attr_t attr;
+	struct worker *idle; /* the last to become idle first */
+	unsigned threads;
+	unsigned running;
+	bool draining;
+	pthread_t reserve;
+	pthread_cond_t reserve_wake;
+	pthread_cond_t all_left;
+	int refusals[REFUSALS_MAX]; /* a ring */
+	unsigned first, waiting;
+	bool reserve_ends;
+};
+
+/* What a new thread starts with. */
+struct first_job {
+	struct pool *pool;
+	int fd;
+};
+
+static void notify(const struct pool *p)
+{
+	uint64_t one = 1;
+	ssize_t n = write(p->conf.notify_fd, &one, sizeof(one));
+
+	(void)n; /* fails only when it is readable already */
+}
+
+static void init_cond(pthread_cond_t *c)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(c, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+static struct timespec time_of(int64_t mono_ms)
+{
+	return (struct timespec){ .tv_sec = mono_ms / 1000, .tv_nsec = mono_ms % 1000 * 1000000 };
+}
+
+static void unlink_idle(struct pool *p, const struct worker *w)
+{
+	struct worker **at = &p->idle;
+
+	while (*at && *at != w)
+		at = &(*at)->next;
+	if (*at)
+		*at = w->next;
+}
+
+/* Waits for the next connection, with the lock held. False when the thread is to leave. */
+static bool wait_for_work(struct pool *p, struct worker *w)
+{
+	struct timespec until = time_of(clock_mono_ms() + p->conf.idle_ms);
+	int rc = 0;
+
+	w->fd = -1;
+	w->next = p->idle;
+	p->idle = w;
+	while (w->fd < 0 && !rc && !p->draining)
+		rc = pthread_cond_timedwait(&w->wake, &p->lock, &until);
+	if (w->fd >= 0)
+		return true;
+	unlink_idle(p, w);
+	return false;
+}
+
+static void *worker_main(void *arg)
+{
+	struct first_job job = *(struct first_job *)arg;
+	struct pool *p = job.pool;
+	struct worker w = { .fd = job.fd };
+
+	free(arg);
+	init_cond(&w.wake);
+	for (;;) {
+		p->conf.serve(w.fd, p->conf.ctx);
+		pthread_mutex_lock(&p->lock);
+		if (!--p->running && p->draining)
+			notify(p);
+		if (!wait_for_work(p, &w))
+			break;
+		pthread_mutex_unlock(&p->lock);
+	}
+	if (!--p->threads)
+		pthread_cond_signal(&p->all_left);
+	pthread_mutex_unlock(&p->lock);
+	pthread_cond_destroy(&w.wake);
+	return NULL;
+}
+
+static void *reserve_main(void *arg)
+{
+	struct pool *p = arg;
+
+	pthread_mutex_lock(&p->lock);
+	while (!p->reserve_ends || p->waiting) {
+		int fd;
+
+		if (!p->waiting) {
+			pthread_cond_wait(&p->reserve_wake, &p->lock);
+			continue;
+		}
+		fd = p->refusals[p->first];
+		pthread_mutex_unlock(&p->lock);
+		p->conf.refuse(fd, p->conf.ctx);
+		pthread_mutex_lock(&p->lock);
+		p->first = (p->first + 1) % REFUSALS_MAX;
+		p->waiting--;
+		p->running--;
+		notify(p);
+	}
+	pthread_mutex_unlock(&p->lock);
+	return NULL;
+}
+
+struct pool *pool_new(const struct pool_conf *conf)
+{
+	struct pool *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->conf = *conf;
+	pthread_mutex_init(&p->lock, NULL);
+	init_cond(&p->reserve_wake);
+	init_cond(&p->all_left);
+	pthread_attr_init(&p->attr);
+	/* Too small a figure is refused, and the system's own larger one then stays. */
+	(void)pthread_attr_setstacksize(
+		&p->attr, conf->stack_bytes ? conf->stack_bytes : STACK_BYTES);
+	if (pthread_create(&p->reserve, &p->attr, reserve_main, p) == 0) {
+		(void)pthread_attr_setdetachstate(&p->attr, PTHREAD_CREATE_DETACHED);
+		return p;
+	}
+	pthread_attr_destroy(&p->attr);
+	free(p);
+	return NULL;
+}
+
+static bool start_thread(struct pool *p, int fd)
+{
+	struct first_job *job = malloc(sizeof(*job));
+	pthread_t thread;
+
+	if (!job)
+		return false;
+	*job = (struct first_job){ p, fd };
+	if (pthread_create(&thread, &p->attr, worker_main, job) == 0)
+		return true;
+	free(job);
+	return false;
+}
+
+bool pool_give(struct pool *p, int fd)
+{
+	struct worker *w;
+	bool given = true;
+
+	pthread_mutex_lock(&p->lock);
+	w = p->idle;
+	if (w) {
+		p->idle = w->next;
+		w->fd = fd;
+		p->running++;
+		/* Under the lock: once it is free, the thread may leave and w with it. */
+		pthread_cond_signal(&w->wake);
+	} else if (p->threads < p->conf.threads_max && start_thread(p, fd)) {
+		p->threads++;
+		p->running++;
+	} else {
+		given = false;
+	}
+	pthread_mutex_unlock(&p->lock);
+	return given;
+}
+
+bool pool_refuse(struct pool *p, int fd)
+{
+	bool taken;
+
+	pthread_mutex_lock(&p->lock);
+	taken = p->waiting < REFUSALS_MAX;
+	if (taken) {
+		p->refusals[(p->first + p->waiting++) % REFUSALS_MAX] = fd;
+		p->running++;
+		pthread_cond_signal(&p->reserve_wake);
+	}
+	pthread_mutex_unlock(&p->lock);
+	return taken;
+}
+
+bool pool_can_refuse(struct pool *p)
+{
+	bool can;
+
+	pthread_mutex_lock(&p->lock);
+	can = p->waiting < REFUSALS_MAX;
+	pthread_mutex_unlock(&p->lock);
+	return can;
+}
+
+unsigned pool_running(struct pool *p)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&p->lock);
+	n = p->running;
+	pthread_mutex_unlock(&p->lock);
+	return n;
+}
+
+void pool_drain(struct pool *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->draining = true;
+	for (struct worker *w = p->idle; w; w = w->next)
+		pthread_cond_signal(&w->wake);
+	if (!p->running)
+		notify(p);
+	pthread_mutex_unlock(&p->lock);
+}
+
+void pool_free(struct pool *p)
+{
+	if (!p)
+		return;
+	pool_drain(p);
+	pthread_mutex_lock(&p->lock);
+	if (p->running) {
+		pthread_mutex_unlock(&p->lock);
+		return;
+	}
+	while (p->threads)
+		pthread_cond_wait(&p->all_left, &p->lock);
+	p->reserve_ends = true;
+	pthread_cond_signal(&p->reserve_wake);
+	pthread_mutex_unlock(&p->lock);
+	pthread_join(p->reserve, NULL);
+	pthread_attr_destroy(&p->attr);
+	pthread_cond_destroy(&p->reserve_wake);
+	pthread_cond_destroy(&p->all_left);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
