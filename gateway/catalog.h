@@ -5,7 +5,8 @@
  * pricing-seed.json; schemas of the listings: kilo-contract.md sections 13 to 15.
  *
  * Ownership: a catalogue is read once and never changes; all it lends lives until
- *            catalog_fini(). Threads: any, after catalog_load(). Blocking: file reads in load only.
+ *            catalog_fini(). It borrows texts of the settings, which must outlive it.
+ * Threads:   any, after catalog_load(). Blocking: file reads in load only.
  */
 #ifndef GATEWAY_CATALOG_H
 #define GATEWAY_CATALOG_H
@@ -16,20 +17,22 @@
 
 struct catalog_provider {
 	const char *slug;
-	const char *name;         /* for people */
-	const char *base_url;     /* the setting <SLUG>_BASE_URL, else the file's; no slash at its end */
+	const char *name; /* for people */
+	const char
+		*base_url; /* the setting <SLUG>_BASE_URL, else the file's; no slash at its end */
 	const char *chat_path;
-	const char *models_path;  /* "" = has none */
-	const char *auth;         /* "bearer", "x-api-key", "x-goog-api-key", "none" */
-	const char *dialect;      /* "openai"; NULL provider below when this build does not speak it */
-	const char *api_key;      /* "" = none; a secret */
-	const char *key_names;    /* variables that may hold the key, comma-separated, for messages */
+	const char *models_path; /* "" = has none */
+	const char *auth;        /* "bearer", "x-api-key", "x-goog-api-key", "none" */
+	const char *dialect;   /* "openai"; NULL provider below when this build does not speak it */
+	const char *api_key;   /* "" = none; a secret */
+	const char *key_names; /* variables that may hold the key, comma-separated, for messages */
 	const struct provider *provider;
 	const struct quirks *quirks;
 	const char *const *aliases; /* NULL-ended other slugs, e.g. "x-ai" */
-	bool takes_whole_id; /* routers: the model id keeps its author prefix */
+	bool takes_whole_id;        /* routers: the model id keeps its author prefix */
+	bool public_ids;            /* routers that know models by the ids of models.json */
 	bool configured;
-	bool demo;           /* the built-in demonstration */
+	bool demo; /* the built-in demonstration */
 };
 
 struct catalog_model {
@@ -57,16 +60,24 @@ const struct catalog_model *catalog_model_at(const struct catalog *c, size_t i);
 /* By exact id, without regard to case; NULL when unknown. */
 const struct catalog_model *catalog_model_find(const struct catalog *c, struct slice id);
 
+/* Who serves the model now: its provider, or, for a paid model whose provider is not configured,
+ * the first configured router that knows it by its id. NULL when there is none. */
+const struct catalog_provider *catalog_model_server(
+	const struct catalog *c, const struct catalog_model *m);
+
 /* Is the demonstration on: GATEWAY_DEMO=1, or "auto" and no real provider configured? */
 bool catalog_demo_is_on(const struct catalog *c);
 
-/* The listings as whole JSON texts. all: also models whose provider is not configured. */
+/* The listings (listing.c) as whole JSON texts: the same catalogue and settings give the same
+ * bytes. all: also what is not configured. */
 void catalog_write_models(const struct catalog *c, bool all, struct buf *out);
-/* One entry; ERR_MODEL_NOT_FOUND. */
+/* One entry, configured or not; ERR_MODEL_NOT_FOUND. */
 MUST_CHECK enum err_code catalog_write_model(
 	const struct catalog *c, struct slice id, struct buf *out, struct err *e);
 void catalog_write_providers(const struct catalog *c, bool all, struct buf *out);
-void catalog_write_models_by_provider(
-	const struct catalog *c, bool all, int64_t now_ms, struct buf *out);
+/* generated_at is the date of models.json. */
+void catalog_write_models_by_provider(const struct catalog *c, bool all, struct buf *out);
+/* {"status":"ok","version","providers","models","demo"}: how many are configured and served. */
+void catalog_write_health(const struct catalog *c, struct buf *out);
 
 #endif

@@ -1,7 +1,7 @@
 /* gateway/route.h - which provider serves a model id (first form: exactly one).
  *
- * Order (providers.md section 3): one leading "kilocode/" is dropped; an exact id of the catalogue; a
- * configured provider's slug or alias before the first "/" with whatever model behind it; the
+ * Order (providers.md section 3): one leading "kilocode/" is dropped; an exact id of the catalogue;
+ * a configured provider's slug or alias before the first "/" with whatever model behind it; the
  * name patterns of bare ids among configured providers; else 404.
  * Pure: no I/O. Threads: any.
  */
@@ -12,10 +12,11 @@
 
 struct route {
 	struct target target;
-	char native_id[MODEL_ID_MAX]; /* target.native_id points here when it is not the catalogue's */
+	char native_id[MODEL_ID_MAX]; /* target.native_id points here when it is not the catalogue's
+				       */
 	const struct catalog_provider *provider;
 	const struct catalog_model *model; /* NULL for a model the catalogue does not list */
-	bool free; /* may be used without a key */
+	bool free;                         /* may be used without a key */
 };
 
 /* Fills *r for the model id a client wrote. model must live as long as *r (public_id is lent).

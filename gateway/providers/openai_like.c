@@ -61,22 +61,22 @@ static const char *const for_routers[] = {
 	NULL,
 };
 
-#define MISTRAL_DROPS                                                                              \
-	NAMES("user", "logit_bias", "logprobs", "top_logprobs", "store", "metadata",               \
-		"service_tier", "reasoning_effort", "functions", "function_call", "verbosity",     \
-		"modalities", "audio", "safety_identifier", "prompt_cache_key",                    \
-		"prompt_cache_options", "prompt_cache_retention", "web_search_options",            \
+#define MISTRAL_DROPS \
+	NAMES("user", "logit_bias", "logprobs", "top_logprobs", "store", "metadata", \
+		"service_tier", "reasoning_effort", "functions", "function_call", "verbosity", \
+		"modalities", "audio", "safety_identifier", "prompt_cache_key", \
+		"prompt_cache_options", "prompt_cache_retention", "web_search_options", \
 		"moderation")
 
 /* Its endpoint in OpenAI's shape answers 400 to a name it does not know. */
-#define GOOGLE_DROPS                                                                               \
-	NAMES("logit_bias", "parallel_tool_calls", "seed", "store", "metadata", "user",            \
-		"safety_identifier", "prompt_cache_key", "prompt_cache_options",                   \
-		"prompt_cache_retention", "verbosity", "prediction", "web_search_options",         \
+#define GOOGLE_DROPS \
+	NAMES("logit_bias", "parallel_tool_calls", "seed", "store", "metadata", "user", \
+		"safety_identifier", "prompt_cache_key", "prompt_cache_options", \
+		"prompt_cache_retention", "verbosity", "prediction", "web_search_options", \
 		"moderation")
 
 /* The kimi models fix their sampling and answer 400 to any other value. */
-#define MOONSHOT_DROPS                                                                             \
+#define MOONSHOT_DROPS \
 	NAMES("temperature", "top_p", "frequency_penalty", "presence_penalty", "seed")
 
 static const struct quirks everybody_else = { .slug = "" };

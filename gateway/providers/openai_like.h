@@ -18,13 +18,14 @@ enum limit_field {
 struct quirks {
 	const char *slug; /* of the provider; "" = everybody else */
 	enum limit_field limit;
-	bool no_stream_options;  /* refuses or does not need stream_options */
-	bool is_router;          /* takes the fields meant for routers (provider, models, reasoning …) */
-	bool strict;             /* refuses unknown members: only OpenAI's own are sent */
-	bool trusts_cost;        /* usage.cost is what we will be charged */
+	bool no_stream_options; /* refuses or does not need stream_options */
+	bool is_router;   /* takes the fields meant for routers (provider, models, reasoning …) */
+	bool strict;      /* refuses unknown members: only OpenAI's own are sent */
+	bool trusts_cost; /* usage.cost is what we will be charged */
 	bool completion_excludes_reasoning; /* completion_tokens must have reasoning added */
 	const char *const *drop; /* NULL-ended names of further members it refuses; may be NULL */
-	const char *const *allow; /* strict ones: NULL-ended names it takes beyond OpenAI's; may be NULL */
+	const char *const
+		*allow; /* strict ones: NULL-ended names it takes beyond OpenAI's; may be NULL */
 	const char *const *rename; /* NULL-ended pairs: OpenAI's name, its own name; may be NULL */
 };
 

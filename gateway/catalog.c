@@ -1,0 +1,200 @@
+#include "gateway/catalog_data.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* ---- memory ---- */
+
+void *catalog_keep(struct catalog *c, size_t bytes)
+{
+	struct catalog_owned *o = calloc(1, sizeof(*o) + bytes);
+
+	if (!o)
+		return NULL;
+	o->next = c->owned;
+	c->owned = o;
+	return o + 1;
+}
+
+char *catalog_keep_text(struct catalog *c, struct slice text)
+{
+	char *copy = catalog_keep(c, text.len + 1);
+
+	if (copy && text.len)
+		memcpy(copy, text.ptr, text.len);
+	return copy;
+}
+
+void catalog_fini(struct catalog *c)
+{
+	struct catalog_owned *next;
+
+	if (!c)
+		return;
+	for (struct catalog_owned *o = c->owned; o; o = next) {
+		next = o->next;
+		free(o);
+	}
+	json_object_put(c->models_tree);
+	json_object_put(c->providers_tree);
+	free(c);
+}
+
+static enum err_code no_memory(struct err *e)
+{
+	return err_set(e, ERR_NO_MEMORY, "no memory for the catalogue of models");
+}
+
+/* ---- the ids ---- */
+
+static char lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+size_t catalog_cell(const struct catalog *c, struct slice id)
+{
+	uint32_t h = 2166136261u; /* FNV-1a */
+	size_t at;
+
+	for (size_t i = 0; i < id.len; i++)
+		h = (h ^ (unsigned char)lower(id.ptr[i])) * 16777619u;
+	for (at = h & (c->ids_size - 1); c->ids[at]; at = (at + 1) & (c->ids_size - 1))
+		if (slice_is_nocase(id, c->models[c->ids[at] - 1].id))
+			break;
+	return at;
+}
+
+const struct catalog_model *catalog_model_find(const struct catalog *c, struct slice id)
+{
+	size_t at = catalog_cell(c, id);
+
+	return c->ids[at] ? &c->models[c->ids[at] - 1] : NULL;
+}
+
+const struct catalog_provider *catalog_provider_find(const struct catalog *c, struct slice slug)
+{
+	for (size_t i = 0; i < c->provider_count; i++) {
+		const struct catalog_provider *p = &c->providers[i];
+
+		if (slice_is_nocase(slug, p->slug))
+			return p;
+		for (const char *const *a = p->aliases; a && *a; a++)
+			if (slice_is_nocase(slug, *a))
+				return p;
+	}
+	return NULL;
+}
+
+/* ---- where the files are ---- */
+
+static bool holds_files(const char *folder)
+{
+	char path[PATH_MAX];
+	int n = snprintf(path, sizeof(path), "%s/models.json", folder);
+
+	return n > 0 && n < (int)sizeof(path) && access(path, F_OK) == 0;
+}
+
+/* A setting; else beside the programs: an installed tree, a checkout built in build/ or in a
+ * folder below it; else where `make install` puts it. */
+static enum err_code find_folder(const struct conf *conf, char folder[PATH_MAX], struct err *e)
+{
+	static const char *const near[] = { "../../share/tollgate", "../share/tollgate",
+		"../../conf", "../../../conf" };
+	const char *dir = conf_program_dir(conf);
+	int n = snprintf(folder, PATH_MAX, "%s", conf_str(conf, CONF_CATALOGUE));
+
+	if (n > 0 && n < PATH_MAX)
+		return ERR_OK;
+	for (size_t i = 0; i < sizeof(near) / sizeof(near[0]); i++) {
+		n = snprintf(folder, PATH_MAX, "%s/%s", dir, near[i]);
+		if (n < PATH_MAX && holds_files(folder))
+			return ERR_OK;
+	}
+	snprintf(folder, PATH_MAX, "%s", TOLLGATE_SHARE);
+	if (holds_files(folder))
+		return ERR_OK;
+	return err_param(e, ERR_CONF, "GATEWAY_CATALOGUE",
+		"GATEWAY_CATALOGUE: models.json is neither beside the programs nor in %s; name its "
+		"folder",
+		folder);
+}
+
+static enum err_code load(struct catalog *c, const struct conf *conf, struct err *e)
+{
+	char folder[PATH_MAX], file[PATH_MAX + 32];
+	enum err_code rc = find_folder(conf, folder, e);
+
+	if (rc)
+		return rc;
+	snprintf(file, sizeof(file), "%s/providers.json", folder);
+	rc = catalog_read_providers(c, file, e);
+	if (rc)
+		return rc;
+	snprintf(file, sizeof(file), "%s/models.json", folder);
+	rc = catalog_read_models(c, file, e);
+	if (rc)
+		return rc;
+	return catalog_apply_settings(c, conf, e);
+}
+
+enum err_code catalog_load(const struct conf *conf, struct catalog **out, struct err *e)
+{
+	struct catalog *c = calloc(1, sizeof(*c));
+	enum err_code rc;
+
+	*out = NULL;
+	if (!c)
+		return no_memory(e);
+	rc = load(c, conf, e);
+	if (rc)
+		catalog_fini(c);
+	else
+		*out = c;
+	return rc;
+}
+
+/* ---- what others ask ---- */
+
+size_t catalog_provider_count(const struct catalog *c)
+{
+	return c->provider_count;
+}
+
+const struct catalog_provider *catalog_provider_at(const struct catalog *c, size_t i)
+{
+	return i < c->provider_count ? &c->providers[i] : NULL;
+}
+
+size_t catalog_model_count(const struct catalog *c)
+{
+	return c->model_count;
+}
+
+const struct catalog_model *catalog_model_at(const struct catalog *c, size_t i)
+{
+	return i < c->model_count ? &c->models[i] : NULL;
+}
+
+const struct catalog_provider *catalog_model_server(
+	const struct catalog *c, const struct catalog_model *m)
+{
+	if (m->provider->configured)
+		return m->provider;
+	/* What a provider gives away, and what runs on the operator's machine, a router does not
+	 * have under the same name. */
+	if (m->free || m->embedding || strcmp(m->provider->auth, "none") == 0)
+		return NULL;
+	for (size_t i = 0; i < c->provider_count; i++)
+		if (c->providers[i].public_ids && c->providers[i].configured)
+			return &c->providers[i];
+	return NULL;
+}
+
+bool catalog_demo_is_on(const struct catalog *c)
+{
+	return c->demo_on;
+}

@@ -1,0 +1,81 @@
+/* gateway/catalog_data.h - the inside of a catalogue, for the files that make and read it:
+ * catalog.c (lookups), catalog_files.c, catalog_settings.c, listing.c, route.c. Nobody else.
+ */
+#ifndef GATEWAY_CATALOG_DATA_H
+#define GATEWAY_CATALOG_DATA_H
+
+#include "base/json.h"
+#include "gateway/catalog.h"
+
+#define CATALOG_PROVIDERS_MAX 256 /* those that GATEWAY_PROVIDERS adds included */
+#define CATALOG_MODELS_MAX    4096
+#define CATALOG_URL_MAX       512 /* bytes of a base URL */
+
+/* A row of providers.json "patterns": which providers a bare model name points to. */
+struct catalog_pattern {
+	const char *match; /* '*' any text, '#' one or more digits */
+	bool tag;          /* only names with ":tag", where the tag is no router's suffix */
+	struct json_object *providers;
+};
+
+/* What a provider's row says beyond struct catalog_provider. */
+struct catalog_provider_more {
+	const char *file_url;        /* base_url of the file: public, unlike the operator's */
+	const char *host_variable;   /* e.g. "OLLAMA_HOST"; NULL = none */
+	struct json_object *keys;    /* array; NULL = none */
+	bool keyless;                /* needs no key: the operator must say that it is there */
+	struct json_object *listing; /* NULL for providers that only the settings name */
+};
+
+struct catalog_model_more {
+	struct json_object *row;
+	int preferred; /* place in the preferred list from 1, 0 = not in it */
+};
+
+struct catalog_owned {
+	struct catalog_owned *next;
+};
+
+struct catalog {
+	struct json_object *models_tree, *providers_tree;
+	const char *date; /* of models.json, "2026-11-21" */
+	struct catalog_provider *providers;
+	struct catalog_provider_more *providers_more;
+	size_t provider_count;
+	struct catalog_model *models;
+	struct catalog_model_more *models_more;
+	size_t model_count;
+	uint16_t *ids; /* hash table of models by id: index + 1, 0 = free */
+	size_t ids_size;
+	struct catalog_pattern *patterns;
+	size_t pattern_count;
+	struct json_object *router_suffixes;
+	bool demo_on;
+	struct catalog_owned *owned; /* everything else that was allocated */
+};
+
+/* Zeroed memory that lives as long as the catalogue; NULL without memory. */
+MUST_CHECK void *catalog_keep(struct catalog *c, size_t bytes);
+MUST_CHECK char *catalog_keep_text(struct catalog *c, struct slice text);
+
+/* The cell of an id in the hash table: the one that holds it, or the free one where it belongs. */
+size_t catalog_cell(const struct catalog *c, struct slice id);
+
+/* Read a file into the empty catalogue, providers first. ERR_CONF names file and member. */
+MUST_CHECK enum err_code catalog_read_providers(struct catalog *c, const char *file, struct err *e);
+MUST_CHECK enum err_code catalog_read_models(struct catalog *c, const char *file, struct err *e);
+
+/* The name of a setting of a provider, such as "Z_AI_API_KEY" of "z-ai" and "_API_KEY". */
+#define CATALOG_VARIABLE_MAX (SLUG_MAX + 16)
+void catalog_variable(const char *slug, const char *ending, char out[CATALOG_VARIABLE_MAX]);
+
+/* Is url an address that may be dialled: http or https, a host, perhaps a port and a path,
+ * nothing else? Says in *why what is wrong. */
+bool catalog_url_is_good(struct slice url, const char **why);
+
+/* Lays the settings over the providers of the file, adds those that only GATEWAY_PROVIDERS
+ * names, and decides who is configured. ERR_CONF names the setting. */
+MUST_CHECK enum err_code catalog_apply_settings(
+	struct catalog *c, const struct conf *conf, struct err *e);
+
+#endif
