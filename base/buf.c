@@ -20,25 +20,28 @@ void buf_reset(struct buf *b)
 	b->failed = false;
 }
 
+/* Room for n more bytes below the ceiling, and one that does not count for a NUL. */
 static bool grow(struct buf *b, size_t n)
 {
 	size_t max = b->max_bytes ? b->max_bytes : BUF_MAX_DEFAULT;
 	size_t cap = b->cap;
 	char *data;
 
+	if (max > SIZE_MAX / 2) /* no memory has more, and doubling stays within size_t */
+		max = SIZE_MAX / 2;
 	if (b->failed)
 		return false;
 	if (n > max - b->len) { /* len <= max always */
 		b->failed = true;
 		return false;
 	}
-	if (n <= cap - b->len)
+	if (b->data && n < cap - b->len)
 		return true;
 	/* Doubling keeps appends linear; the last step goes straight to the ceiling. */
 	if (cap < 64)
 		cap = 64;
-	while (cap - b->len < n)
-		cap = cap > max / 2 ? max : cap * 2;
+	while (cap - b->len <= n)
+		cap = cap > max / 2 ? max + 1 : cap * 2;
 	data = realloc(b->data, cap);
 	if (!data) {
 		b->failed = true;
@@ -96,7 +99,7 @@ void buf_vprintf(struct buf *b, const char *format, va_list args)
 	} else if ((size_t)n < sizeof(small)) {
 		buf_append(b, small, (size_t)n);
 	} else {
-		room = buf_room(b, (size_t)n + 1);
+		room = buf_room(b, (size_t)n);
 		if (room) {
 			vsnprintf(room, (size_t)n + 1, format, again);
 			buf_commit(b, (size_t)n);
@@ -193,7 +196,7 @@ void buf_drop(struct buf *b, size_t n)
 
 char *buf_cstr(struct buf *b)
 {
-	char *end = buf_room(b, 1);
+	char *end = buf_room(b, 0);
 
 	if (!end)
 		return NULL;

@@ -61,8 +61,10 @@ static void fill(struct err *e, enum err_code code, const char *format, va_list 
 {
 	char text[1024];
 
+	/* Before *e is cleared: an argument may be e's own message. */
+	if (vsnprintf(text, sizeof(text), format, args) < 0)
+		text[0] = '\0';
 	*e = (struct err){ .code = code };
-	vsnprintf(text, sizeof(text), format, args);
 	str_copy_cut(e->message, sizeof(e->message), text);
 	tidy(e->message);
 }
@@ -82,25 +84,29 @@ enum err_code err_set(struct err *e, enum err_code code, const char *format, ...
 enum err_code err_param(
 	struct err *e, enum err_code code, const char *param, const char *format, ...)
 {
+	char own[sizeof(e->param)];
 	va_list args;
 
 	if (!e)
 		return code;
+	str_copy_cut(own, sizeof(own), param); /* it may be e->param */
 	va_start(args, format);
 	fill(e, code, format, args);
 	va_end(args);
-	str_copy_cut(e->param, sizeof(e->param), param);
+	memcpy(e->param, own, sizeof(own));
 	return code;
 }
 
 enum err_code err_errno(struct err *e, int errno_value, const char *format, ...)
 {
-	char text[256];
+	char whole[1024], text[256];
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
+	if (vsnprintf(whole, sizeof(whole), format, args) < 0)
+		whole[0] = '\0';
 	va_end(args);
+	str_copy_cut(text, sizeof(text), whole);
 	return err_set(e, ERR_IO, "%s: %s", text, strerror(errno_value));
 }
 

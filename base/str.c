@@ -32,7 +32,7 @@ bool slice_starts(struct slice a, const char *prefix)
 {
 	size_t n = strlen(prefix);
 
-	return a.len >= n && memcmp(a.ptr, prefix, n) == 0;
+	return !n || (a.len >= n && memcmp(a.ptr, prefix, n) == 0);
 }
 
 bool slice_starts_nocase(struct slice a, const char *prefix)
@@ -46,7 +46,7 @@ bool slice_ends(struct slice a, const char *suffix)
 {
 	size_t n = strlen(suffix);
 
-	return a.len >= n && memcmp(a.ptr + a.len - n, suffix, n) == 0;
+	return !n || (a.len >= n && memcmp(a.ptr + a.len - n, suffix, n) == 0);
 }
 
 static bool is_blank(char c)
@@ -108,7 +108,8 @@ void str_copy_cut(char *dst, size_t size, const char *src)
 
 	if (s.len >= size)
 		s.len = utf8_whole(slice_first(s, size - 1));
-	memcpy(dst, s.ptr, s.len);
+	if (s.len)
+		memcpy(dst, s.ptr, s.len);
 	dst[s.len] = '\0';
 }
 
