@@ -1,0 +1,134 @@
+#include "base/ip.h"
+
+#include <arpa/inet.h>
+
+static const uint8_t mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+
+/* Takes brackets and a port away. */
+static struct slice bare(struct slice text)
+{
+	const char *colon;
+
+	text = slice_trim(text);
+	if (text.len && text.ptr[0] == '[') {
+		text = slice_from(text, 1);
+		return slice_cut(&text, ']');
+	}
+	colon = text.len ? memchr(text.ptr, ':', text.len) : NULL;
+	if (colon && memchr(text.ptr, '.', (size_t)(colon - text.ptr)))
+		text.len = (size_t)(colon - text.ptr);
+	return text;
+}
+
+bool ip_parse(struct slice text, struct ip *out)
+{
+	char copy[IP_TEXT_SIZE];
+
+	if (!slice_copy(bare(text), copy, sizeof(copy)))
+		return false;
+	if (inet_pton(AF_INET, copy, out->bytes + 12) == 1) {
+		memcpy(out->bytes, mapped, sizeof(mapped));
+		return true;
+	}
+	return inet_pton(AF_INET6, copy, out->bytes) == 1;
+}
+
+void ip_text(const struct ip *ip, char out[IP_TEXT_SIZE])
+{
+	if (memcmp(ip->bytes, mapped, sizeof(mapped)) == 0)
+		inet_ntop(AF_INET, ip->bytes + 12, out, IP_TEXT_SIZE);
+	else
+		inet_ntop(AF_INET6, ip->bytes, out, IP_TEXT_SIZE);
+}
+
+static bool same_bits(const struct ip *a, const struct ip *b, int64_t bits)
+{
+	size_t whole = (size_t)bits / 8;
+	unsigned rest = (unsigned)bits % 8;
+
+	if (memcmp(a->bytes, b->bytes, whole) != 0)
+		return false;
+	return !rest || ((a->bytes[whole] ^ b->bytes[whole]) >> (8 - rest)) == 0;
+}
+
+static bool read_block(struct slice entry, struct ip *base, int64_t *bits)
+{
+	struct slice address = slice_cut(&entry, '/');
+	int64_t most, n;
+
+	if (!ip_parse(address, base))
+		return false;
+	most = memcmp(base->bytes, mapped, sizeof(mapped)) == 0 ? 32 : 128;
+	n = most;
+	if (entry.ptr && !str_int(entry, 0, most, &n))
+		return false;
+	*bits = n + 128 - most;
+	return true;
+}
+
+bool ip_in_list(const struct ip *ip, const char *list)
+{
+	struct slice rest = slice_of(list);
+	struct ip base;
+	int64_t bits;
+
+	while (rest.len) {
+		struct slice entry = slice_trim(slice_cut(&rest, ','));
+
+		if (read_block(entry, &base, &bits) && same_bits(ip, &base, bits))
+			return true;
+	}
+	return false;
+}
+
+bool ip_list_is_valid(const char *list, struct slice *bad)
+{
+	struct slice rest = slice_of(list);
+	struct ip base;
+	int64_t bits;
+
+	while (rest.len) {
+		struct slice entry = slice_trim(slice_cut(&rest, ','));
+
+		if (!slice_is(entry, "unix") && !read_block(entry, &base, &bits)) {
+			*bad = entry;
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool names_unix(const char *list)
+{
+	struct slice rest = slice_of(list);
+
+	while (rest.len)
+		if (slice_is(slice_trim(slice_cut(&rest, ',')), "unix"))
+			return true;
+	return false;
+}
+
+bool ip_of_client(const char *peer, const char *forwarded_for, const char *trusted, struct ip *out)
+{
+	struct slice rest = slice_of(forwarded_for ? forwarded_for : "");
+	struct ip next;
+	bool known = peer && ip_parse(slice_of(peer), out);
+
+	if (known ? !ip_in_list(out, trusted) : !names_unix(trusted))
+		return known;
+	/* From the right: the last entry was written by the proxy we trust. */
+	while (rest.len) {
+		const char *comma = memrchr(rest.ptr, ',', rest.len);
+		size_t at = comma ? (size_t)(comma - rest.ptr) : 0;
+		struct slice entry = comma ? slice_from(rest, at + 1) : rest;
+
+		rest.len = at;
+		if (!ip_parse(entry, &next))
+			break;
+		*out = next;
+		known = true;
+		if (!ip_in_list(&next, trusted))
+			break;
+	}
+	return known;
+}

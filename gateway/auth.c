@@ -1,0 +1,80 @@
+#include "gateway/auth.h"
+
+static enum err_code refuse(struct err *e, const char *why)
+{
+	enum err_code rc = err_set(e, ERR_UNAUTHENTICATED, "%s", why);
+
+	if (e)
+		str_copy_cut(e->reason, sizeof(e->reason), "INVALID_TOKEN");
+	return rc;
+}
+
+/* The key in a credential; len 0 = none. false when the scheme is another one. */
+static bool bearer(const char *header, struct slice *key)
+{
+	struct slice rest = slice_trim(slice_of(header)), scheme = slice_cut(&rest, ' ');
+
+	*key = slice_trim(rest);
+	return scheme.len == 0 || slice_is_nocase(scheme, "bearer");
+}
+
+enum err_code auth_check(
+	struct keys *keys, const struct credentials *c, struct caller *out, struct err *e)
+{
+	const char *headers[] = { c->authorization, c->redirect_authorization };
+	const char *bare[] = { c->x_api_key, c->api_key };
+	struct slice key = { "", 0 };
+	bool other_scheme = false;
+	enum keys_verdict verdict;
+	enum err_code rc;
+
+	*out = (struct caller){ .anonymous = true };
+	if (c->repeated)
+		return refuse(e, "the request carries more than one credential of the same name");
+	/* Another scheme may be the web server's own affair while the key is elsewhere. */
+	for (size_t i = 0; i < 2 && !key.len; i++)
+		if (headers[i] && !bearer(headers[i], &key)) {
+			other_scheme = true;
+			key.len = 0;
+		}
+	for (size_t i = 0; i < 2 && !key.len; i++)
+		if (bare[i])
+			key = slice_trim(slice_of(bare[i]));
+	if (!key.len && other_scheme)
+		return refuse(e, "Authorization must be \"Bearer\" and an API key");
+	if (!key.len || slice_is_nocase(key, "anonymous"))
+		return ERR_OK;
+	/* Web servers join repeated headers with a comma. */
+	if (memchr(key.ptr, ',', key.len))
+		return refuse(e, "the request carries more than one API key");
+	rc = keys_check(keys, key, &verdict, &out->key, e);
+	if (rc)
+		return rc;
+	switch (verdict) {
+	case KEYS_VALID:
+		out->anonymous = false;
+		return ERR_OK;
+	case KEYS_MALFORMED:
+		return refuse(e, "this is not an API key of this gateway: is it complete and "
+				 "without typing errors?");
+	case KEYS_UNKNOWN:
+	case KEYS_REVOKED:
+		break;
+	}
+	return refuse(e, "this API key is unknown or was revoked");
+}
+
+enum err_code auth_may_use(
+	const struct caller *c, bool model_is_free, const char *server_hint, struct err *e)
+{
+	enum err_code rc;
+
+	if (!c->anonymous || model_is_free)
+		return ERR_OK;
+	rc = err_set(e, ERR_PAID_AUTH,
+		"this model needs an API key: send \"Authorization: Bearer <key>\"%s%s",
+		server_hint[0] ? "; " : "", server_hint);
+	if (e)
+		str_copy_cut(e->reason, sizeof(e->reason), "PAID_MODEL_AUTH_REQUIRED");
+	return rc;
+}

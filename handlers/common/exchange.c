@@ -1,0 +1,281 @@
+#include "handlers/common/exchange.h"
+
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/ip.h"
+#include "base/log.h"
+
+#include <stdio.h>
+
+#define LISTING_AGE "public, max-age=60"
+
+/* ---- the request's name ---- */
+
+static bool is_request_id(const char *id)
+{
+	size_t n = id ? strlen(id) : 0;
+
+	return n >= 1 && n <= 128 &&
+	       strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:-") ==
+		       n;
+}
+
+static void name_request(struct exchange *x)
+{
+	const char *theirs = request_header(x->rq, "X-Request-Id");
+	uint8_t random[12];
+
+	if (is_request_id(theirs)) {
+		str_copy_cut(x->request_id, sizeof(x->request_id), theirs);
+		return;
+	}
+	crypto_random(random, sizeof(random));
+	memcpy(x->request_id, "req_", 4);
+	crypto_hex(random, sizeof(random), x->request_id + 4);
+}
+
+void exchange_init(struct exchange *x, const struct front *front, struct request *rq)
+{
+	*x = (struct exchange){
+		.front = front,
+		.rq = rq,
+		.started_us = clock_mono_us(),
+		.head = { .max_bytes = 3072 },
+		.caller = { .anonymous = true },
+	};
+	name_request(x);
+	head_add(&x->head, "X-Request-Id", x->request_id);
+}
+
+/* ---- the log ---- */
+
+static void log_str(struct buf *b, const char *name, const char *value)
+{
+	buf_printf(b, ",\"%s\":", name);
+	buf_json_cstr(b, value && *value ? value : NULL);
+}
+
+static void log_int(struct buf *b, const char *name, int64_t value)
+{
+	buf_printf(b, ",\"%s\":", name);
+	buf_int(b, value);
+}
+
+static void client_address(const struct exchange *x, char out[IP_TEXT_SIZE])
+{
+	struct ip ip;
+
+	out[0] = '\0';
+	if (ip_of_client(request_param(x->rq, "REMOTE_ADDR"),
+		    request_header(x->rq, "X-Forwarded-For"),
+		    conf_str(x->front->conf, CONF_TRUSTED_PROXIES), &ip))
+		ip_text(&ip, out);
+}
+
+void exchange_fini(struct exchange *x)
+{
+	struct buf line = { .max_bytes = 4096 };
+	char client[IP_TEXT_SIZE];
+	int64_t now_us = clock_mono_us();
+
+	client_address(x, client);
+	buf_str(&line, "\"request_id\":");
+	buf_json_cstr(&line, x->request_id);
+	log_str(&line, "key_id", x->caller.anonymous ? "anonymous" : x->caller.key.id);
+	log_str(&line, "method", request_method(x->rq));
+	log_str(&line, "model", x->model);
+	log_str(&line, "provider", x->provider);
+	log_int(&line, "status", x->status);
+	log_str(&line, "error", x->error ? err_name(x->error) : NULL);
+	log_int(&line, "latency_ms", (now_us - x->started_us) / 1000);
+	if (x->ttft_us)
+		log_int(&line, "ttft_ms", (x->ttft_us - x->started_us) / 1000);
+	else
+		buf_str(&line, ",\"ttft_ms\":null");
+	log_int(&line, "prompt_tokens", x->usage.prompt_tokens);
+	log_int(&line, "completion_tokens", x->usage.completion_tokens);
+	log_int(&line, "bytes_in", (int64_t)x->bytes_in);
+	log_int(&line, "bytes_out", (int64_t)request_bytes_out(x->rq));
+	buf_printf(&line, ",\"stream\":%s,\"cache\":null", x->stream ? "true" : "false");
+	log_str(&line, "client", client);
+	log_object(x->status >= 500 ? LOG_WARN : LOG_INFO, buf_slice(&line));
+	buf_fini(&line);
+	buf_fini(&x->head);
+}
+
+void exchange_note(struct exchange *x, int status, enum err_code error)
+{
+	x->status = status;
+	x->error = error;
+}
+
+/* ---- answers ---- */
+
+int64_t exchange_patience_ms(const struct exchange *x)
+{
+	return conf_int(x->front->conf, CONF_CLIENT_STALL);
+}
+
+void exchange_text(struct exchange *x, int status, const char *content_type, struct slice text)
+{
+	struct sink_head head = {
+		.status = status,
+		.content_type = content_type,
+		.extra = buf_slice(&x->head),
+		.length = status == 204 || status == 304 ? -1 : (int64_t)text.len,
+	};
+	struct err e;
+	enum err_code rc;
+
+	request_done_reading(x->rq);
+	rc = request_finish(x->rq, &head, &text, exchange_patience_ms(x), &e);
+	exchange_note(x, status, rc ? rc : x->error);
+}
+
+void exchange_json(struct exchange *x, int status, struct slice json)
+{
+	exchange_text(x, status, "application/json", json);
+}
+
+void exchange_error(struct exchange *x, const struct err *e)
+{
+	struct buf json = { .max_bytes = 8192 };
+	int status = err_status(e);
+	int64_t wait_ms = e->retry_after_ms;
+	char text[24];
+
+	if (!wait_ms && (e->code == ERR_BUSY || e->code == ERR_STORE))
+		wait_ms = 1000;
+	if (wait_ms > 0) {
+		snprintf(text, sizeof(text), "%lld", (long long)((wait_ms + 999) / 1000));
+		head_add(&x->head, "Retry-After", text);
+		snprintf(text, sizeof(text), "%lld", (long long)wait_ms);
+		head_add(&x->head, "retry-after-ms", text);
+	}
+	/* SDKs retry these by themselves unless told better (openai-chat.md section 10). */
+	if (status == 408 || status == 409 || status == 429 || status >= 500)
+		head_add(&x->head, "x-should-retry", err_may_retry(e) ? "true" : "false");
+	if (e->code == ERR_UNAUTHENTICATED)
+		head_add(&x->head, "WWW-Authenticate", "Bearer error=\"invalid_token\"");
+	else if (e->code == ERR_PAID_AUTH)
+		head_add(&x->head, "WWW-Authenticate", "Bearer");
+	head_add(&x->head, "Cache-Control", "no-store");
+	err_write_json(e, x->request_id, &json);
+	buf_char(&json, '\n');
+	x->error = e->code;
+	exchange_json(x, status, buf_slice(&json));
+	buf_fini(&json);
+}
+
+/* Does the header name this tag? RFC 9110 section 13.1.2: a list, weak comparison, or "*". */
+static bool names_tag(const char *header, const char *tag)
+{
+	struct slice rest = slice_of(header ? header : "");
+
+	while (rest.len) {
+		struct slice entry = slice_trim(slice_cut(&rest, ','));
+
+		if (slice_starts(entry, "W/"))
+			entry = slice_from(entry, 2);
+		if (slice_is(entry, tag) || slice_is(entry, "*"))
+			return true;
+	}
+	return false;
+}
+
+void exchange_listing(struct exchange *x, struct slice json)
+{
+	uint8_t hash[SHA256_BYTES];
+	char tag[40] = "\"";
+
+	crypto_sha256(json, hash);
+	crypto_hex(hash, 16, tag + 1);
+	strcat(tag, "\"");
+	head_add(&x->head, "ETag", tag);
+	head_add(&x->head, "Cache-Control", LISTING_AGE);
+	if (names_tag(request_header(x->rq, "If-None-Match"), tag))
+		exchange_text(x, 304, NULL, SLICE(""));
+	else
+		exchange_json(x, 200, json);
+}
+
+/* ---- who is calling ---- */
+
+enum err_code exchange_auth(struct exchange *x, struct err *e)
+{
+	static const char *const names[] = { "HTTP_AUTHORIZATION", "HTTP_X_API_KEY",
+		"HTTP_API_KEY" };
+	struct credentials c = {
+		.authorization = request_param(x->rq, "HTTP_AUTHORIZATION"),
+		.redirect_authorization = request_param(x->rq, "REDIRECT_HTTP_AUTHORIZATION"),
+		.x_api_key = request_param(x->rq, "HTTP_X_API_KEY"),
+		.api_key = request_param(x->rq, "HTTP_API_KEY"),
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		c.repeated |= request_param_count(x->rq, names[i]) > 1;
+	return auth_check(x->front->keys, &c, &x->caller, e);
+}
+
+const char *exchange_server_hint(const struct exchange *x)
+{
+	const char *server = request_param(x->rq, "SERVER_SOFTWARE");
+
+	if (!server || !strstr(server, "Apache") || request_param(x->rq, "HTTP_AUTHORIZATION") ||
+		request_param(x->rq, "REDIRECT_HTTP_AUTHORIZATION"))
+		return "";
+	return "if one was sent, Apache hides it: add SetEnvIf Authorization \"(.+)\" "
+	       "HTTP_AUTHORIZATION=$1 to its configuration or .htaccess";
+}
+
+/* ---- methods and browsers ---- */
+
+bool exchange_method_is(const struct exchange *x, const char *methods)
+{
+	struct slice rest = slice_of(methods);
+
+	while (rest.len)
+		if (slice_is(slice_trim(slice_cut(&rest, ',')), request_method(x->rq)))
+			return true;
+	return false;
+}
+
+static bool origin_is_allowed(const struct exchange *x, const char *origin)
+{
+	struct slice rest = slice_of(conf_str(x->front->conf, CONF_CORS_ORIGINS));
+
+	while (rest.len) {
+		struct slice entry = slice_trim(slice_cut(&rest, ','));
+
+		if (slice_is(entry, "*") || slice_is_nocase(entry, origin))
+			return true;
+	}
+	return false;
+}
+
+bool exchange_cors(struct exchange *x)
+{
+	const char *origin = request_header(x->rq, "Origin"), *wanted;
+
+	if (!conf_str(x->front->conf, CONF_CORS_ORIGINS)[0])
+		return false;
+	head_add(&x->head, "Vary", "Origin");
+	if (!origin || !origin_is_allowed(x, origin))
+		return false;
+	if (!head_add(&x->head, "Access-Control-Allow-Origin", origin))
+		return false;
+	if (strcmp(request_method(x->rq), "OPTIONS") != 0 ||
+		!request_header(x->rq, "Access-Control-Request-Method")) {
+		head_add(&x->head, "Access-Control-Expose-Headers",
+			"X-Request-Id, X-Provider, X-Model, Retry-After, x-should-retry");
+		return false;
+	}
+	wanted = request_header(x->rq, "Access-Control-Request-Headers");
+	head_add(&x->head, "Access-Control-Allow-Methods", x->front->spec->methods);
+	if (!wanted || strlen(wanted) > 1024 ||
+		!head_add(&x->head, "Access-Control-Allow-Headers", wanted))
+		head_add(&x->head, "Access-Control-Allow-Headers", "Authorization, Content-Type");
+	head_add(&x->head, "Access-Control-Max-Age", "600");
+	exchange_text(x, 204, NULL, SLICE(""));
+	return true;
+}

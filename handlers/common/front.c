@@ -1,0 +1,198 @@
+#include "handlers/common/front.h"
+
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/log.h"
+#include "handlers/common/exchange.h"
+#include "handlers/common/path.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static struct front front;
+
+static struct {
+	pthread_mutex_t lock;
+	struct pump *pump;
+	int64_t drain_ms; /* 0 = not draining */
+} pumping = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+struct pump *front_pump(struct err *e)
+{
+	struct pump_conf conf = {
+		.ca_file = conf_str(front.conf, CONF_CA_FILE),
+		.proxy = conf_str(front.conf, CONF_PROXY),
+		.http2 = conf_int(front.conf, CONF_HTTP2) == 1,
+	};
+	struct pump *p;
+
+	pthread_mutex_lock(&pumping.lock);
+	if (!pumping.pump && pump_start(&conf, &pumping.pump, e))
+		pumping.pump = NULL;
+	else if (pumping.drain_ms)
+		pump_drain(pumping.pump, pumping.drain_ms);
+	p = pumping.pump;
+	pthread_mutex_unlock(&pumping.lock);
+	return p;
+}
+
+static void drain(void *ctx, int64_t deadline_mono_ms)
+{
+	(void)ctx;
+	pthread_mutex_lock(&pumping.lock);
+	pumping.drain_ms = deadline_mono_ms;
+	if (pumping.pump)
+		pump_drain(pumping.pump, deadline_mono_ms);
+	pthread_mutex_unlock(&pumping.lock);
+}
+
+/* ---- one request ---- */
+
+static void dispatch(struct exchange *x)
+{
+	const struct front_spec *spec = front.spec;
+	const char *path = request_path(x->rq);
+	const char *method = request_method(x->rq);
+	const char *script = request_param(x->rq, "SCRIPT_NAME");
+	struct err e = { 0 };
+
+	if (exchange_cors(x))
+		return;
+	if (!path) {
+		(void)!err_set(&e, ERR_BAD_REQUEST, "the path of the request cannot be read");
+	} else if (spec->endpoint &&
+		   !path_is_endpoint(path, spec->endpoint, spec->takes_rest, &x->rest) &&
+		   !(script && strcmp(path, script) == 0)) {
+		if (path_has_base(path))
+			(void)!err_set(&e, ERR_BAD_PATH, "Invalid path: no endpoint has this name");
+		else
+			(void)!err_set(&e, ERR_NOT_FOUND,
+				"nothing is served at this path; the API is below /v1");
+	} else if (!exchange_method_is(x, spec->methods)) {
+		head_add(&x->head, "Allow", spec->methods);
+		(void)!err_set(&e, ERR_METHOD, "this endpoint takes %s", spec->methods);
+	} else if (strcmp(method, "OPTIONS") == 0) {
+		head_add(&x->head, "Allow", spec->methods);
+		exchange_text(x, 204, NULL, SLICE(""));
+		return;
+	} else {
+		spec->handle(x);
+		return;
+	}
+	exchange_error(x, &e);
+}
+
+static void handle(struct request *rq, void *ctx)
+{
+	struct exchange x;
+
+	(void)ctx;
+	exchange_init(&x, &front, rq);
+	dispatch(&x);
+	exchange_fini(&x);
+}
+
+static void refuse(struct request *rq, void *ctx)
+{
+	struct exchange x;
+	struct err e;
+
+	(void)ctx;
+	exchange_init(&x, &front, rq);
+	(void)!err_set(
+		&e, ERR_BUSY, "too many requests at once for this process: try again in a moment");
+	e.retry_after_ms = 1000;
+	exchange_error(&x, &e);
+	exchange_fini(&x);
+}
+
+/* ---- one process ---- */
+
+static int usage(FILE *out, int status)
+{
+	fprintf(out,
+		"%s: %s\n\n"
+		"A FastCGI and CGI program: it is started by a web server (see the files in "
+		"conf/),\n"
+		"not from a shell. Endpoint: %s below /v1, /api/gateway, /api/openrouter and "
+		"/api/v1.\n\n"
+		"  --help     this text\n"
+		"  --version  the version\n\n"
+		"Settings come from the environment and gateway.conf; `tollgate config` shows "
+		"them.\n",
+		front.spec->program, front.spec->summary,
+		front.spec->endpoint ? front.spec->endpoint : "/health");
+	return status;
+}
+
+/* A web server that gets no answer shows a page of its own: say what is wrong in ours. */
+static int broken(const struct err *e)
+{
+	fprintf(stderr, "%s: %s\n", front.spec->program, e->message);
+	if (front.kind == SERVER_CGI)
+		printf("Status: 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+		       "X-Content-Type-Options: nosniff\r\n\r\n"
+		       "{\"error\":{\"message\":\"the gateway's configuration is not valid; its "
+		       "log says more\","
+		       "\"type\":\"temporarily_unavailable\",\"code\":503,\"param\":null,"
+		       "\"metadata\":{}},"
+		       "\"error_type\":\"temporarily_unavailable\"}\n");
+	return 1;
+}
+
+static enum err_code set_up(struct err *e)
+{
+	enum err_code rc = conf_load(&front.conf, e);
+	const char *warning;
+
+	if (rc)
+		return rc;
+	rc = log_open(conf_str(front.conf, CONF_LOG), front.spec->program, e);
+	if (rc)
+		return rc;
+	for (size_t i = 0; (warning = conf_warning(front.conf, i)); i++)
+		log_line(LOG_WARN, "%s", warning);
+	if (front.spec->needs & FRONT_CATALOG)
+		rc = catalog_load(front.conf, &front.catalog, e);
+	if (!rc && front.spec->needs & FRONT_KEYS)
+		rc = keys_open(&front.keys, conf_str(front.conf, CONF_HOME),
+			conf_str(front.conf, CONF_API_KEYS), e);
+	return rc;
+}
+
+int front_main(int argc, char **argv, const struct front_spec *spec)
+{
+	struct server_conf conf;
+	struct server_app app = { .handle = handle, .refuse = refuse, .drain = drain };
+	struct err e = { 0 };
+	int status;
+
+	front.spec = spec;
+	front.kind = server_kind();
+	if (argc > 1 && strcmp(argv[1], "--version") == 0) {
+		printf("%s %s\n", spec->program, TOLLGATE_VERSION);
+		return 0;
+	}
+	if (argc > 1 && strcmp(argv[1], "--help") == 0)
+		return usage(stdout, 0);
+	if (front.kind == SERVER_NONE)
+		return usage(stderr, 2);
+	server_init();
+	if (set_up(&e))
+		return broken(&e);
+	conf = (struct server_conf){
+		.threads_max = (unsigned)conf_int(front.conf, CONF_THREADS),
+		.drain_ms = conf_int(front.conf, CONF_DRAIN),
+		.drain_is_set = conf_is_set(front.conf, CONF_DRAIN),
+		.read_timeout_ms = conf_int(front.conf, CONF_BODY_TIMEOUT),
+	};
+	status = server_run(&conf, &app);
+	if (status) /* something still runs: what it uses must stay */
+		_exit(status);
+	pump_stop(pumping.pump);
+	keys_close(front.keys);
+	catalog_fini(front.catalog);
+	conf_fini(front.conf);
+	return 0;
+}

@@ -1,0 +1,17 @@
+/* handlers/common/path.h - which endpoint a path means.
+ * Base paths: DESIGN.md section 6. The gateway may itself live below another path
+ * ("/~ana/gw/v1/…"), so a base path counts wherever it begins. Pure.
+ */
+#ifndef HANDLERS_COMMON_PATH_H
+#define HANDLERS_COMMON_PATH_H
+
+#include "base/str.h"
+
+/* Does path mean endpoint ("/models")? *rest is what stands behind it, without the slash between
+ * ("openai/gpt-4o"); only takes_rest allows any. */
+bool path_is_endpoint(const char *path, const char *endpoint, bool takes_rest, struct slice *rest);
+
+/* Does path lie below one of the base paths? */
+bool path_has_base(const char *path);
+
+#endif
