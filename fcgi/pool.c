@@ -111,7 +111,10 @@ static void *worker_main(void *arg)
 	free(arg);
 	init_cond(&w.wake);
 	for (;;) {
-		p->conf.serve(w.fd, p->conf.ctx);
+		/* One that waits already costs no change of threads. */
+		do
+			p->conf.serve(w.fd, p->conf.ctx);
+		while ((w.fd = p->conf.next(p->conf.ctx)) >= 0);
 		pthread_mutex_lock(&p->lock);
 		if (!--p->running && p->draining)
 			notify(p);

@@ -17,6 +17,7 @@ struct pool_conf {
 	size_t stack_bytes; /* 0 = 128 KiB */
 	int64_t idle_ms;
 	void (*serve)(int fd, void *ctx);  /* on a request thread; takes fd */
+	int (*next)(void *ctx);            /* one more connection that waits already, or -1 */
 	void (*refuse)(int fd, void *ctx); /* on the reserve thread; takes fd */
 	void *ctx;
 	int notify_fd; /* an eventfd, written when the reserve has refused one and, after

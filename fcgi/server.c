@@ -135,6 +135,12 @@ static void serve(int fd, void *ctx)
 	serve_one(s, request_open_fcgi(fd, wait_ms));
 }
 
+static int next_waiting(void *ctx)
+{
+	(void)ctx;
+	return accept4(LISTEN_FD, NULL, NULL, SOCK_CLOEXEC);
+}
+
 static void refuse(int fd, void *ctx)
 {
 	struct server *s = ctx;
@@ -297,6 +303,7 @@ static bool start_pool(struct server *s)
 		.stack_bytes = s->conf->stack_bytes,
 		.idle_ms = s->conf->idle_thread_ms ? s->conf->idle_thread_ms : IDLE_THREAD_MS,
 		.serve = serve,
+		.next = next_waiting,
 		.refuse = refuse,
 		.ctx = s };
 
