@@ -100,9 +100,26 @@ static const char *escape(struct scan *s, const char *p)
 
 static const char *non_ascii(struct scan *s, const char *p)
 {
-	const char *q = p;
+	const char *q;
 	size_t bad;
 
+	/* Two and three bytes are nearly all there is; the rest is for utf8_is_valid(). */
+	while (s->end - p >= 3) {
+		unsigned char one = (unsigned char)p[0], two = (unsigned char)p[1];
+
+		if (one < 0x80)
+			return p;
+		if ((two & 0xc0) != 0x80)
+			break;
+		if (one >= 0xc2 && one <= 0xdf)
+			p += 2;
+		else if ((one & 0xf0) == 0xe0 && ((unsigned char)p[2] & 0xc0) == 0x80 &&
+			 (one != 0xe0 || two >= 0xa0) && (one != 0xed || two < 0xa0))
+			p += 3;
+		else
+			break;
+	}
+	q = p;
 	while (q < s->end && (unsigned char)*q >= 0x80)
 		q++;
 	if (!utf8_is_valid((struct slice){ p, (size_t)(q - p) }, &bad))
