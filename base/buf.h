@@ -41,7 +41,7 @@ void buf_slice_append(struct buf *b, struct slice s);
 void buf_str(struct buf *b, const char *s);
 void buf_char(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *format, ...) PRINTF_LIKE(2, 3);
-void buf_vprintf(struct buf *b, const char *format, va_list args);
+void buf_vprintf(struct buf *b, const char *format, va_list args) PRINTF_LIKE(2, 0);
 void buf_int(struct buf *b, int64_t n);
 
 /* Appends s as a JSON string with its quotes. Bad UTF-8 becomes U+FFFD, so the result is

@@ -57,6 +57,7 @@ static void tidy(char *text)
 			*text = ' ';
 }
 
+PRINTF_LIKE(3, 0)
 static void fill(struct err *e, enum err_code code, const char *format, va_list args)
 {
 	char text[1024];
