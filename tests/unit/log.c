@@ -41,7 +41,7 @@ static int start(void **state)
 	(void)state;
 	unlink(path);
 	unlink(old);
-	return log_open(path, "test", NULL);
+	return (int)log_open(path, "test", NULL);
 }
 
 /* Parses every line of the file as JSON; returns how many there are, the last one in *last. */
