@@ -42,6 +42,12 @@ struct lib *lib_accept(int fd)
 		return NULL;
 	}
 	l->params = l->req.paramsPtr;
+	/* libfcgi takes an error between two parameters for their proper end. */
+	if (FCGX_GetError(l->req.in)) {
+		lib_free(l);
+		close(fd);
+		return NULL;
+	}
 	/* The first one, FCGI_ROLE, was made up by libfcgi. */
 	l->envp = l->req.envp + 1;
 	return l;

@@ -176,6 +176,10 @@ static void keep(struct out *o, struct piece *p)
 		p->done += t.bytes;
 		o->gone = !buf_ok(&o->wait);
 	}
+	if (o->gone) {
+		buf_fini(&o->wait);
+		o->sent = 0;
+	}
 }
 
 static enum sink_state state_of(const struct out *o)
