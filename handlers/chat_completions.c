@@ -84,8 +84,6 @@ static void relay(struct exchange *x, const struct chat_req *req, const struct r
 	enum err_code rc = e.code;
 
 	head.content_type = req->stream ? "text/event-stream; charset=utf-8" : "application/json";
-	if (!req->stream)
-		head_add(&x->head, "Cache-Control", "no-store");
 	head.extra = buf_slice(&x->head);
 	if (pump)
 		rc = relay_chat(pump, &settings, &route->target, req, client, &head, x->request_id,
@@ -126,6 +124,7 @@ int main(int argc, char **argv)
 		.summary = "chat completions in OpenAI's form, streamed or whole",
 		.endpoint = "/chat/completions",
 		.methods = "POST, OPTIONS",
+		.no_store = true,
 		.needs = FRONT_CATALOG | FRONT_KEYS,
 		.handle = handle,
 	};

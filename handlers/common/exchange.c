@@ -45,6 +45,8 @@ void exchange_init(struct exchange *x, const struct front *front, struct request
 	};
 	name_request(x);
 	head_add(&x->head, "X-Request-Id", x->request_id);
+	if (front->spec->no_store)
+		head_add(&x->head, "Cache-Control", "no-store");
 }
 
 /* ---- the log ---- */
@@ -159,7 +161,8 @@ void exchange_error(struct exchange *x, const struct err *e)
 		head_add(&x->head, "WWW-Authenticate", "Bearer error=\"invalid_token\"");
 	else if (e->code == ERR_PAID_AUTH)
 		head_add(&x->head, "WWW-Authenticate", "Bearer");
-	head_add(&x->head, "Cache-Control", "no-store");
+	if (!x->front->spec->no_store)
+		head_add(&x->head, "Cache-Control", "no-store");
 	err_write_json(e, x->request_id, &json);
 	buf_char(&json, '\n');
 	x->error = e->code;

@@ -26,6 +26,7 @@ struct front_spec {
 	const char *summary;  /* one line for --help */
 	const char *endpoint; /* below each base path: "/models"; NULL = whatever comes */
 	const char *methods;  /* for Allow: "GET, HEAD, OPTIONS" */
+	bool no_store;        /* answers are the caller's alone: Cache-Control: no-store */
 	bool takes_rest;      /* "/models/…" is this endpoint's too */
 	unsigned needs;
 	void (*handle)(struct exchange *x);
