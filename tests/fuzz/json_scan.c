@@ -152,7 +152,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (rc) {
 		CHECK(rc == ERR_BAD_REQUEST && strncmp(e.message, "byte ", 5) == 0);
 		CHECK(json_validate(text, &once, NULL, NULL) == ERR_BAD_REQUEST);
-		if (is_strict_enough(text) && !strstr(e.message, " than "))
+		/* Not compared: our limits, and what json-c strict takes: 02.3, overlong UTF-8. */
+		if (is_strict_enough(text) && !strstr(e.message, " than ") &&
+			!strstr(e.message, ": a number ") && !strstr(e.message, "UTF-8"))
 			CHECK(!json_c_accepts(text));
 		read_unvalidated(text);
 		return 0;
