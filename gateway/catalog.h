@@ -77,7 +77,5 @@ MUST_CHECK enum err_code catalog_write_model(
 void catalog_write_providers(const struct catalog *c, bool all, struct buf *out);
 /* generated_at is the date of models.json. */
 void catalog_write_models_by_provider(const struct catalog *c, bool all, struct buf *out);
-/* {"status":"ok","version","providers","models","demo"}: how many are configured and served. */
-void catalog_write_health(const struct catalog *c, struct buf *out);
 
 #endif

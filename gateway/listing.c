@@ -613,21 +613,3 @@ void catalog_write_models_by_provider(const struct catalog *c, bool all, struct 
 	buf_char(out, '}');
 	free(list);
 }
-
-/* ---- GET /health ---- */
-
-void catalog_write_health(const struct catalog *c, struct buf *out)
-{
-	int64_t providers = 0, models = 0;
-
-	for (size_t i = 0; i < c->provider_count; i++)
-		providers += c->providers[i].configured;
-	for (size_t i = 0; i < c->model_count; i++)
-		models += is_shown(c, &c->models[i], false);
-	buf_str(out, "{\"status\":\"ok\",");
-	put_text(out, "version", TOLLGATE_VERSION);
-	buf_printf(out, ",\"providers\":%lld,\"models\":%lld,", (long long)providers,
-		(long long)models);
-	put_switch(out, "demo", c->demo_on);
-	buf_char(out, '}');
-}
