@@ -111,7 +111,7 @@ def a_client_that_never_reads_holds_only_itself_up(site):
     assert time.monotonic() - begun < 3, "another stream was held up"
 
     def stalled():
-        return [r for r in site.fake.requests() if '"content":"hi @fake tokens=150000' in r["body"]][0]
+        return [r for r in site.fake.requests() if "tokens=150000" in r["body"]][0]
 
     wait_for("the provider to be let go", 15, lambda: stalled()["state"] == "cancelled", 0.2)
     assert stalled()["events"] < 150000, "everything was swallowed"

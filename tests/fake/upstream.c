@@ -440,6 +440,8 @@ static bool take_request(struct conn *c)
 	const char *end = head.len ? memmem(head.ptr, head.len, "\r\n\r\n", 4) : NULL;
 	bool expect = false;
 
+	if (head.len && (head.ptr[0] < 'A' || head.ptr[0] > 'Z'))
+		return false; /* no HTTP: a TLS handshake, for one */
 	if (!end)
 		return head.len < HEAD_MAX;
 	head.len = (size_t)(end - head.ptr) + 4;
