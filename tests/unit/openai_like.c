@@ -1,0 +1,165 @@
+#include "gateway/providers/openai_like.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+
+static bool drops(const char *slug, const char *member)
+{
+	return quirks_drops(quirks_of(slug), slice_of(member));
+}
+
+static void every_provider_with_a_row_says_which_limit_it_understands(void **state)
+{
+	static const struct {
+		const char *slug;
+		enum limit_field limit;
+	} cases[] = { { "openai", LIMIT_MAX_COMPLETION_TOKENS }, { "ollama", LIMIT_MAX_TOKENS },
+		{ "vllm", LIMIT_EITHER }, { "huggingface", LIMIT_MAX_TOKENS },
+		{ "openrouter", LIMIT_EITHER }, { "vercel", LIMIT_MAX_TOKENS },
+		{ "mistral", LIMIT_MAX_TOKENS }, { "xai", LIMIT_EITHER },
+		{ "minimax", LIMIT_MAX_TOKENS }, { "moonshot", LIMIT_EITHER },
+		{ "zai", LIMIT_MAX_TOKENS }, { "deepseek", LIMIT_MAX_TOKENS },
+		{ "groq", LIMIT_MAX_COMPLETION_TOKENS }, { "together", LIMIT_MAX_TOKENS },
+		{ "fireworks", LIMIT_MAX_TOKENS }, { "cohere", LIMIT_MAX_TOKENS },
+		{ "inception", LIMIT_MAX_TOKENS }, { "corethink", LIMIT_MAX_TOKENS },
+		{ "streamlake", LIMIT_MAX_TOKENS }, { "arcee", LIMIT_MAX_TOKENS },
+		{ "martian", LIMIT_EITHER } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct quirks *q = quirks_of(cases[i].slug);
+
+		print_message("%s\n", cases[i].slug);
+		assert_string_equal(q->slug, cases[i].slug);
+		assert_int_equal(q->limit, cases[i].limit);
+	}
+}
+
+static void a_provider_without_a_row_gets_the_row_of_everybody_else(void **state)
+{
+	const struct quirks *q = quirks_of("my-own-server");
+
+	(void)state;
+	assert_string_equal(q->slug, "");
+	assert_int_equal(q->limit, LIMIT_EITHER);
+	assert_false(q->strict || q->is_router || q->trusts_cost || q->no_stream_options);
+	assert_false(drops("my-own-server", "top_k"));
+}
+
+static void members_for_routers_reach_routers_only(void **state)
+{
+	static const char *const members[] = { "provider", "providerOptions", "models", "route",
+		"transforms", "plugins", "usage", "session_id", "include_reasoning", "reasoning",
+		"debug", "preset" };
+	static const char *const others[] = { "openai", "mistral", "groq", "ollama", "xai",
+		"my-own-server", "demo" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+		print_message("%s\n", members[i]);
+		assert_false(drops("openrouter", members[i]));
+		assert_false(drops("kilo", members[i]));
+		assert_false(drops("vercel", members[i]));
+		for (size_t k = 0; k < sizeof(others) / sizeof(others[0]); k++)
+			assert_true(drops(others[k], members[i]));
+	}
+}
+
+static void extra_body_reaches_google_only(void **state)
+{
+	(void)state;
+	assert_true(drops("openrouter", "extra_body"));
+	assert_true(drops("openai", "extra_body"));
+	assert_true(drops("my-own-server", "extra_body"));
+	assert_false(drops("google", "extra_body"));
+}
+
+static void no_provider_loses_what_a_chat_needs(void **state)
+{
+	static const char *const slugs[] = { "openai", "anthropic", "google", "ollama", "mistral",
+		"codestral", "groq", "cohere", "corethink", "moonshot", "minimax", "openrouter",
+		"demo", "my-own-server" };
+	static const char *const members[] = { "model", "messages", "stream", "max_tokens",
+		"max_completion_tokens", "tools", "tool_choice", "response_format", "stop", "n" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(slugs) / sizeof(slugs[0]); i++)
+		for (size_t k = 0; k < sizeof(members) / sizeof(members[0]); k++) {
+			print_message("%s %s\n", slugs[i], members[k]);
+			assert_false(drops(slugs[i], members[k]));
+		}
+}
+
+static void strict_providers_get_known_members_only(void **state)
+{
+	(void)state;
+	assert_true(drops("openai", "top_k"));
+	assert_false(drops("openai", "verbosity"));
+	assert_true(drops("groq", "store"));
+	assert_true(drops("groq", "logprobs"));
+	assert_false(drops("groq", "reasoning_format"));
+	assert_true(drops("mistral", "user"));
+	assert_true(drops("mistral", "logit_bias"));
+	assert_true(drops("mistral", "reasoning_effort"));
+	assert_false(drops("mistral", "random_seed"));
+	assert_false(drops("mistral", "safe_prompt"));
+	assert_true(drops("google", "store"));
+	assert_true(drops("google", "seed"));
+}
+
+static void refused_members_are_dropped_for_who_refuses_them(void **state)
+{
+	(void)state;
+	assert_true(drops("cohere", "parallel_tool_calls"));
+	assert_false(drops("together", "parallel_tool_calls"));
+	assert_true(drops("minimax", "presence_penalty"));
+	assert_true(drops("moonshot", "temperature"));
+	assert_false(drops("deepseek", "temperature"));
+	assert_true(drops("corethink", "prompt_cache_key"));
+	assert_true(drops("inception", "diffusing"));
+	assert_true(drops("mistral", "stream_options"));
+	assert_false(drops("xai", "stream_options"));
+}
+
+static void mistral_knows_the_seed_by_another_name(void **state)
+{
+	struct slice other = SLICE("temperature"), same;
+
+	(void)state;
+	assert_true(slice_is(quirks_name(quirks_of("mistral"), SLICE("seed")), "random_seed"));
+	assert_false(drops("mistral", "seed"));
+	same = quirks_name(quirks_of("mistral"), other);
+	assert_ptr_equal(same.ptr, other.ptr);
+	assert_true(slice_is(quirks_name(quirks_of("openai"), SLICE("seed")), "seed"));
+}
+
+static void routers_say_what_they_charge_and_xai_counts_reasoning_apart(void **state)
+{
+	(void)state;
+	assert_true(quirks_of("openrouter")->trusts_cost);
+	assert_false(quirks_of("openai")->trusts_cost);
+	assert_true(quirks_of("xai")->completion_excludes_reasoning);
+	assert_false(quirks_of("deepseek")->completion_excludes_reasoning);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_provider_with_a_row_says_which_limit_it_understands),
+		cmocka_unit_test(a_provider_without_a_row_gets_the_row_of_everybody_else),
+		cmocka_unit_test(members_for_routers_reach_routers_only),
+		cmocka_unit_test(extra_body_reaches_google_only),
+		cmocka_unit_test(no_provider_loses_what_a_chat_needs),
+		cmocka_unit_test(strict_providers_get_known_members_only),
+		cmocka_unit_test(refused_members_are_dropped_for_who_refuses_them),
+		cmocka_unit_test(mistral_knows_the_seed_by_another_name),
+		cmocka_unit_test(routers_say_what_they_charge_and_xai_counts_reasoning_apart),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
