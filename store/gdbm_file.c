@@ -2,13 +2,13 @@
 
 #include "base/crypto.h"
 #include "base/log.h"
+#include "store/gdbm_call.h"
 #include "store/home.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <gdbm.h>
 #include <pthread.h>
-#include <setjmp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,7 +39,7 @@ struct gdbm_file {
 	char home[HOME_PATH_MAX], path[HOME_PATH_MAX], prev[HOME_PATH_MAX];
 	bool known; /* the rest holds for the file of this identity */
 	struct identity identity;
-	GDBM_FILE dbf; /* NULL = no file */
+	struct gdbm_file_info *dbf; /* NULL = no file */
 	struct seal seal;
 	bool damaged;
 };
@@ -47,99 +47,14 @@ struct gdbm_file {
 struct gdbm_change {
 	char home[HOME_PATH_MAX], path[HOME_PATH_MAX], prev[HOME_PATH_MAX], tmp[HOME_PATH_MAX],
 		link[HOME_PATH_MAX];
-	GDBM_FILE dbf;
+	struct gdbm_file_info *dbf;
 	struct seal seal;
 	bool replaces; /* there is a file already */
 };
 
-static datum datum_of(struct slice s)
+static bool close_handle(struct gdbm_file_info *dbf)
 {
-	/* GDBM does not write through the pointer. */
-	return (datum){ .dptr = (char *)(uintptr_t)s.ptr, .dsize = (int)s.len };
-}
-
-/* ---- calls of GDBM ----
- *
- * On some kinds of damage GDBM 1.23 calls its "fatal" function and then exit(1), which would
- * take every stream of the process along. So that function leaves by longjmp, the only way out
- * it has, and the call counts as failed. GDBM has freed what it was reading by then; the handle
- * is good for closing. */
-
-static _Thread_local jmp_buf *way_out;
-
-static void on_fatal(const char *text)
-{
-	(void)text;
-	if (way_out)
-		longjmp(*way_out, 1);
-}
-
-enum op { OP_OPEN, OP_FETCH, OP_FIRST, OP_NEXT, OP_EXISTS, OP_STORE, OP_DELETE, OP_SYNC, OP_CLOSE };
-
-struct call {
-	enum op op;
-	GDBM_FILE dbf;
-	struct slice key, value;
-	const char *path; /* OP_OPEN: a new handle for fd, or for the path when fd is -1 */
-	int fd, flags;
-	datum found; /* what fetch, first and next give; dptr NULL = none */
-	int result;  /* 0 = done, found, or it exists */
-};
-
-/* False when the call failed; gdbm_errno says why, where GDBM does. */
-static bool run(struct call *c)
-{
-	jmp_buf here;
-
-	if (setjmp(here)) {
-		way_out = NULL;
-		c->found = (datum){ .dptr = NULL };
-		gdbm_errno = GDBM_NEED_RECOVERY;
-		return false;
-	}
-	way_out = &here;
-	gdbm_errno = GDBM_NO_ERROR;
-	switch (c->op) {
-	case OP_OPEN:
-		c->dbf = c->fd >= 0 ? gdbm_fd_open(c->fd, c->path, 0, c->flags, on_fatal)
-				    : gdbm_open(c->path, 0, c->flags, 0600, on_fatal);
-		c->result = c->dbf ? 0 : -1;
-		break;
-	case OP_FETCH:
-		c->found = gdbm_fetch(c->dbf, datum_of(c->key));
-		c->result = c->found.dptr ? 0 : -1;
-		break;
-	case OP_FIRST:
-		c->found = gdbm_firstkey(c->dbf);
-		c->result = c->found.dptr ? 0 : -1;
-		break;
-	case OP_NEXT:
-		c->found = gdbm_nextkey(c->dbf, datum_of(c->key));
-		c->result = c->found.dptr ? 0 : -1;
-		break;
-	case OP_EXISTS:
-		c->result = gdbm_exists(c->dbf, datum_of(c->key)) ? 0 : -1;
-		break;
-	case OP_STORE:
-		c->result = gdbm_store(c->dbf, datum_of(c->key), datum_of(c->value), GDBM_REPLACE);
-		break;
-	case OP_DELETE:
-		c->result = gdbm_delete(c->dbf, datum_of(c->key));
-		break;
-	case OP_SYNC:
-		c->result = gdbm_sync(c->dbf);
-		break;
-	case OP_CLOSE:
-		c->result = gdbm_close(c->dbf);
-		break;
-	}
-	way_out = NULL;
-	return c->result == 0;
-}
-
-static bool close_handle(GDBM_FILE dbf)
-{
-	return run(&(struct call){ .op = OP_CLOSE, .dbf = dbf });
+	return gdbm_call(&(struct gdbm_call){ .op = GDBM_OP_CLOSE, .dbf = dbf });
 }
 
 static uint64_t get64(const uint8_t *p)
@@ -172,23 +87,24 @@ static enum err_code paths(const char *home, const char *name, char path[HOME_PA
 	return rc ? rc : home_path(home, longer, prev, e);
 }
 
-static enum err_code fetch(GDBM_FILE dbf, struct slice key, struct buf *out)
+static enum err_code fetch(struct gdbm_file_info *dbf, struct slice key, struct buf *out)
 {
-	struct call c = { .op = OP_FETCH, .dbf = dbf, .key = key };
+	struct gdbm_call c = { .op = GDBM_OP_FETCH, .dbf = dbf, .key = key };
 
-	if (!run(&c))
-		return gdbm_errno == GDBM_ITEM_NOT_FOUND ? ERR_NOT_FOUND : ERR_IO;
-	buf_append(out, c.found.dptr, (size_t)c.found.dsize);
-	free(c.found.dptr);
+	if (!gdbm_call(&c))
+		return gdbm_call_why() == GDBM_WHY_NOTHING ? ERR_NOT_FOUND : ERR_IO;
+	buf_append(out, c.found.ptr, c.found.len);
+	free((char *)(uintptr_t)c.found.ptr);
 	return buf_ok(out) ? ERR_OK : ERR_NO_MEMORY;
 }
 
-static bool store(GDBM_FILE dbf, struct slice key, struct slice value)
+static bool store(struct gdbm_file_info *dbf, struct slice key, struct slice value)
 {
-	return run(&(struct call){ .op = OP_STORE, .dbf = dbf, .key = key, .value = value });
+	return gdbm_call(
+		&(struct gdbm_call){ .op = GDBM_OP_STORE, .dbf = dbf, .key = key, .value = value });
 }
 
-static enum err_code read_seal(GDBM_FILE dbf, struct seal *seal)
+static enum err_code read_seal(struct gdbm_file_info *dbf, struct seal *seal)
 {
 	struct buf value = { 0 };
 	const uint8_t *p;
@@ -205,7 +121,7 @@ static enum err_code read_seal(GDBM_FILE dbf, struct seal *seal)
 	return rc == ERR_NOT_FOUND ? ERR_IO : rc;
 }
 
-static bool store_seal(GDBM_FILE dbf, const struct seal *seal)
+static bool store_seal(struct gdbm_file_info *dbf, const struct seal *seal)
 {
 	uint8_t value[SEAL_BYTES];
 
@@ -217,13 +133,12 @@ static bool store_seal(GDBM_FILE dbf, const struct seal *seal)
 }
 
 /* Opens a finished file for reading. ERR_NOT_FOUND: there is none. ERR_IO: it is damaged.
- * ERR_STORE: it must not be used, or cannot be used now (no descriptors, no memory).
- * Without mmap: a file that is cut while open then gives errors, not SIGBUS. */
-static enum err_code open_finished(const char *path, GDBM_FILE *dbf, struct seal *seal,
+ * ERR_STORE: it must not be used, or cannot be used now (no descriptors, no memory). */
+static enum err_code open_finished(const char *path, struct gdbm_file_info **dbf, struct seal *seal,
 	struct identity *identity, struct err *e)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	struct call c = { .op = OP_OPEN, .path = path, .fd = fd };
+	struct gdbm_call c = { .op = GDBM_OP_READ, .path = path, .fd = fd };
 	struct stat st;
 	enum err_code rc;
 
@@ -242,10 +157,9 @@ static enum err_code open_finished(const char *path, GDBM_FILE *dbf, struct seal
 		close(fd);
 		return rc;
 	}
-	c.flags = GDBM_READER | GDBM_NOLOCK | GDBM_NOMMAP | GDBM_CLOEXEC | GDBM_CLOERROR;
-	if (!run(&c))
-		return err_set(e, gdbm_errno == GDBM_MALLOC_ERROR ? ERR_STORE : ERR_IO, "%s: %s",
-			path, gdbm_strerror(gdbm_errno));
+	if (!gdbm_call(&c))
+		return err_set(e, gdbm_call_why() == GDBM_WHY_MEMORY ? ERR_STORE : ERR_IO, "%s: %s",
+			path, gdbm_call_text());
 	*dbf = c.dbf;
 	rc = read_seal(*dbf, seal);
 	if (!rc && seal->file_bytes == (uint64_t)st.st_size)
@@ -258,17 +172,17 @@ static enum err_code open_finished(const char *path, GDBM_FILE *dbf, struct seal
 }
 
 /* ERR_IO when the file is damaged, else what on_record (may be NULL) says. */
-static enum err_code walk(
-	GDBM_FILE dbf, const struct seal *seal, gdbm_on_record on_record, void *ctx, struct err *e)
+static enum err_code walk(struct gdbm_file_info *dbf, const struct seal *seal,
+	gdbm_on_record on_record, void *ctx, struct err *e)
 {
 	uint64_t count = 0;
 	struct buf value = { 0 };
 	enum err_code rc = ERR_OK;
-	struct call c = { .op = OP_FIRST, .dbf = dbf };
-	bool more = run(&c);
+	struct gdbm_call c = { .op = GDBM_OP_FIRST, .dbf = dbf };
+	bool more = gdbm_call(&c);
 
 	while (more && !rc) {
-		struct slice key = { c.found.dptr, (size_t)c.found.dsize };
+		struct slice key = c.found;
 
 		buf_reset(&value);
 		rc = fetch(dbf, key, &value);
@@ -283,12 +197,12 @@ static enum err_code walk(
 			else if (on_record)
 				rc = on_record(ctx, key, buf_slice(&value), e);
 		}
-		c = (struct call){ .op = OP_NEXT, .dbf = dbf, .key = key };
-		more = !rc && run(&c);
+		c = (struct gdbm_call){ .op = GDBM_OP_NEXT, .dbf = dbf, .key = key };
+		more = !rc && gdbm_call(&c);
 		free((char *)(uintptr_t)key.ptr);
 	}
-	if (!rc && gdbm_errno != GDBM_ITEM_NOT_FOUND)
-		rc = err_set(e, ERR_IO, "%s", gdbm_strerror(gdbm_errno));
+	if (!rc && gdbm_call_why() != GDBM_WHY_NOTHING)
+		rc = err_set(e, ERR_IO, "%s", gdbm_call_text());
 	if (!rc && count != seal->records)
 		rc = err_set(e, ERR_IO, "records are missing");
 	buf_fini(&value);
@@ -500,7 +414,7 @@ static enum err_code verify(
 	const char *path, struct seal *seal, gdbm_on_record check, void *ctx, struct err *e)
 {
 	struct identity ignored;
-	GDBM_FILE dbf;
+	struct gdbm_file_info *dbf;
 	enum err_code rc = open_finished(path, &dbf, seal, &ignored, e);
 
 	if (!rc)
@@ -512,7 +426,7 @@ static enum err_code verify(
 
 static enum err_code begin(struct gdbm_change *c, gdbm_on_record check, void *ctx, struct err *e)
 {
-	struct call open_copy = { .op = OP_OPEN, .path = c->tmp, .fd = -1 };
+	struct gdbm_call open_copy = { .path = c->tmp };
 	struct err why = { .code = ERR_OK };
 	enum err_code rc = home_check(c->home, e);
 
@@ -534,13 +448,12 @@ static enum err_code begin(struct gdbm_change *c, gdbm_on_record check, void *ct
 	rc = make_copy(c, e);
 	if (rc)
 		return rc;
-	open_copy.flags =
-		(c->replaces ? GDBM_WRITER : GDBM_NEWDB) | GDBM_NOLOCK | GDBM_NOMMAP | GDBM_CLOEXEC;
-	if (run(&open_copy))
+	open_copy.op = c->replaces ? GDBM_OP_WRITE : GDBM_OP_CREATE;
+	if (gdbm_call(&open_copy))
 		c->dbf = open_copy.dbf;
 	/* A new file gets room for its seal first: replacing it moves nothing. */
 	if (!c->dbf || (!c->replaces && !store_seal(c->dbf, &c->seal)))
-		return err_set(e, ERR_STORE, "%s: %s", c->tmp, gdbm_strerror(gdbm_errno));
+		return err_set(e, ERR_STORE, "%s: %s", c->tmp, gdbm_call_text());
 	return ERR_OK;
 }
 
@@ -576,15 +489,15 @@ static enum err_code changed(struct gdbm_change *c, bool worked, struct err *e)
 {
 	if (worked)
 		return ERR_OK;
-	return err_set(e, ERR_STORE, "%s: %s", c->tmp, gdbm_strerror(gdbm_errno));
+	return err_set(e, ERR_STORE, "%s: %s", c->tmp, gdbm_call_text());
 }
 
 enum err_code gdbm_change_put(
 	struct gdbm_change *c, struct slice key, struct slice value, struct err *e)
 {
-	bool is_new = !gdbm_exists(c->dbf, datum_of(key));
-	enum err_code rc = changed(
-		c, gdbm_store(c->dbf, datum_of(key), datum_of(value), GDBM_REPLACE) == 0, e);
+	bool is_new =
+		!gdbm_call(&(struct gdbm_call){ .op = GDBM_OP_EXISTS, .dbf = c->dbf, .key = key });
+	enum err_code rc = changed(c, store(c->dbf, key, value), e);
 
 	c->seal.records += !rc && is_new;
 	return rc;
@@ -592,9 +505,9 @@ enum err_code gdbm_change_put(
 
 enum err_code gdbm_change_remove(struct gdbm_change *c, struct slice key, struct err *e)
 {
-	if (!run(&(struct call){ .op = OP_EXISTS, .dbf = c->dbf, .key = key }))
+	if (!gdbm_call(&(struct gdbm_call){ .op = GDBM_OP_EXISTS, .dbf = c->dbf, .key = key }))
 		return ERR_NOT_FOUND;
-	if (!run(&(struct call){ .op = OP_DELETE, .dbf = c->dbf, .key = key }))
+	if (!gdbm_call(&(struct gdbm_call){ .op = GDBM_OP_DELETE, .dbf = c->dbf, .key = key }))
 		return changed(c, false, e);
 	c->seal.records--;
 	return ERR_OK;
@@ -612,12 +525,13 @@ enum err_code gdbm_change_fetch(
 static enum err_code finish(struct gdbm_change *c, struct err *e)
 {
 	struct stat st;
-	enum err_code rc = changed(c, run(&(struct call){ .op = OP_SYNC, .dbf = c->dbf }), e);
+	enum err_code rc =
+		changed(c, gdbm_call(&(struct gdbm_call){ .op = GDBM_OP_SYNC, .dbf = c->dbf }), e);
 	int fd;
 
 	if (rc)
 		return rc;
-	if (fstat(gdbm_fdesc(c->dbf), &st) != 0)
+	if (fstat(gdbm_call_fd(c->dbf), &st) != 0)
 		return err_set(e, ERR_STORE, "%s: %s", c->tmp, strerror(errno));
 	c->seal.file_bytes = (uint64_t)st.st_size;
 	c->seal.commits++;

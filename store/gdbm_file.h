@@ -1,4 +1,4 @@
-/* store/gdbm_file.h - the door to GDBM: checkpoint files that are replaced whole.
+/* store/gdbm_file.h - GDBM files as checkpoints: files that are replaced whole.
  *
  * GDBM loses data when a process dies while it changes a file in place (store-lab.md section
  * 1.5). So no file is ever changed: a writer copies it, changes the copy, seals it (its size and
