@@ -207,6 +207,8 @@ static void seek_lines(int fd, int64_t n)
 	off_t at = lseek(fd, 0, SEEK_END);
 	bool last = true;
 
+	if (!n)
+		return;
 	while (at > 0) {
 		off_t from = at > (off_t)sizeof(part) ? at - (off_t)sizeof(part) : 0;
 		ssize_t got = pread(fd, part, (size_t)(at - from), from);
