@@ -1,0 +1,13 @@
+-- Sends the file BODY_FILE to any path, with the key API_KEY; ends with one line of figures:
+-- requests, seconds, p50 and p99 in microseconds, errors.
+wrk.method = "POST"
+wrk.body = assert(io.open(os.getenv("BODY_FILE"), "rb")):read("*a")
+wrk.headers["Content-Type"] = "application/json"
+wrk.headers["Authorization"] = "Bearer " .. os.getenv("API_KEY")
+
+function done(summary, latency)
+	local e = summary.errors
+	print(string.format("figures %d %.6f %.1f %.1f %d", summary.requests, summary.duration / 1e6,
+		latency:percentile(50), latency:percentile(99),
+		e.connect + e.read + e.write + e.status + e.timeout))
+end
