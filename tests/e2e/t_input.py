@@ -86,12 +86,13 @@ def a_body_longer_than_announced_is_cut_there(site):
 
 @test()
 def a_body_shorter_than_announced_is_no_request(site):
-    """Most servers never start the program; under CGI it sees the early end and refuses."""
+    """Most servers never start the program (mod_fcgid says 500 in its own words); under CGI it
+    sees the early end and refuses."""
     head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n"
     head += f"Content-Type: application/json\r\nContent-Length: {len(GOOD) + 100}\r\n\r\n"
     try:
         reply = raw_call(site.port, head.encode() + GOOD, timeout=10, half_close=True)
-        assert 400 <= reply.status < 500, reply.status
+        assert reply.status >= 400, reply.status
     except Broken:
         pass  # no answer within the time: the server still waits for the rest
     assert not site.fake.requests()
