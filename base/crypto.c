@@ -13,7 +13,7 @@
 static struct {
 	pthread_once_t once;
 	EVP_MD *sha256;
-	EVP_MAC *hmac;
+	EVP_MAC_CTX *hmac; /* with its digest, without a key: copied for each use */
 } algorithms = { .once = PTHREAD_ONCE_INIT };
 
 static void must(bool worked)
@@ -24,9 +24,19 @@ static void must(bool worked)
 
 static void fetch(void)
 {
+	char name[] = "SHA256";
+	const OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
+		OSSL_PARAM_construct_end(),
+	};
+	EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+
+	must(hmac != NULL);
 	algorithms.sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-	algorithms.hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	algorithms.hmac = EVP_MAC_CTX_new(hmac);
 	must(algorithms.sha256 && algorithms.hmac);
+	must(EVP_MAC_CTX_set_params(algorithms.hmac, params));
+	EVP_MAC_free(hmac);
 }
 
 void crypto_sha256(struct slice text, uint8_t out[SHA256_BYTES])
@@ -37,19 +47,14 @@ void crypto_sha256(struct slice text, uint8_t out[SHA256_BYTES])
 
 void crypto_hmac_sha256(struct slice key, struct slice text, uint8_t out[SHA256_BYTES])
 {
-	char name[] = "SHA256";
-	const OSSL_PARAM params[] = {
-		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
-		OSSL_PARAM_construct_end(),
-	};
 	EVP_MAC_CTX *ctx;
 	size_t n = 0;
 
 	pthread_once(&algorithms.once, fetch);
-	ctx = EVP_MAC_CTX_new(algorithms.hmac);
+	ctx = EVP_MAC_CTX_dup(algorithms.hmac);
 	must(ctx != NULL);
 	/* A key of NULL would mean "the key from before", so an empty one is "". */
-	must(EVP_MAC_init(ctx, (const unsigned char *)(key.len ? key.ptr : ""), key.len, params));
+	must(EVP_MAC_init(ctx, (const unsigned char *)(key.len ? key.ptr : ""), key.len, NULL));
 	must(!text.len || EVP_MAC_update(ctx, (const unsigned char *)text.ptr, text.len));
 	must(EVP_MAC_final(ctx, out, &n, SHA256_BYTES) && n == SHA256_BYTES);
 	EVP_MAC_CTX_free(ctx);

@@ -121,6 +121,8 @@ static const struct key_info *find_env_key(const struct keys *k, struct slice te
 	const struct key_info *found = NULL;
 	uint8_t hash[SHA256_BYTES];
 
+	if (!k->env_count)
+		return NULL;
 	hash_with(k->env_pepper, text, hash);
 	for (size_t i = 0; i < k->env_count; i++)
 		if (crypto_equal(k->env[i].hash, hash, sizeof(hash)))
