@@ -4,8 +4,6 @@
 
 #include <stdio.h>
 
-#define PACE_MS 40 /* when there are no settings */
-
 static const char usage[] =
 	"Usage: tollgate serve-demo [--port N]\n"
 	"\n"
@@ -41,7 +39,7 @@ int cli_serve_demo(const struct conf *c, int argc, char **argv)
 		fprintf(stderr, "tollgate serve-demo: --port: expected a number from 0 to 65535\n");
 		return CLI_USAGE;
 	}
-	if (demo_serve((int)port, c ? conf_int(c, CONF_DEMO_PACE) : PACE_MS, say_address, &e))
+	if (demo_serve((int)port, conf_int(c, CONF_DEMO_PACE), say_address, &e))
 		return cli_fail(&e);
 	return CLI_OK;
 }
