@@ -130,11 +130,22 @@ while [ $asked = 0 ] && kill -0 "$server" 2>/dev/null; do
 done
 [ $asked != 0 ] || die "lighttpd ended by itself (its reason is above)"
 
+# Does a process of the group live? A zombie does not, and may wait long for its new parent.
+group_lives() {
+	local file line
+	for file in /proc/[0-9]*/stat; do
+		read -r line 2>/dev/null <"$file" || continue
+		read -r -a line <<<"${line##*) }" # state, parent, process group
+		[[ ${line[2]} != "$server" || ${line[0]} == Z ]] || return 0
+	done
+	return 1
+}
+
 # group_ends SECONDS - waits for the whole group; false when it takes longer, or on another Ctrl-C.
 group_ends() {
 	local now=$asked i
 	for ((i = 0; i < $1 * 20; i++)); do
-		kill -0 -- "-$server" 2>/dev/null || return 0
+		group_lives || return 0
 		[ "$asked" = "$now" ] || return 1
 		sleep 0.05
 	done
