@@ -67,21 +67,22 @@ static const struct schema_row provider_rows[P_COUNT] = {
 	[P_DEMO] = { "demo", SCHEMA_SWITCH, false, false },
 };
 
+/* What is absent is not known, and listed as the worse case. */
 static const struct schema_row listing_rows[] = {
-	{ "headquarters", SCHEMA_TEXT, true, false },
-	{ "datacenters", SCHEMA_IDS, true, false },
-	{ "data_policy", SCHEMA_OBJECT, true, false },
-	{ "has_completions", SCHEMA_SWITCH, true, false },
-	{ "is_abortable", SCHEMA_SWITCH, true, false },
-	{ "is_multipart_supported", SCHEMA_SWITCH, true, false },
-	{ "moderation_required", SCHEMA_SWITCH, true, false },
-	{ "status_page_url", SCHEMA_ID, true, true },
+	{ "headquarters", SCHEMA_TEXT, false, false },
+	{ "datacenters", SCHEMA_IDS, false, false },
+	{ "data_policy", SCHEMA_OBJECT, false, false },
+	{ "has_completions", SCHEMA_SWITCH, false, false },
+	{ "is_abortable", SCHEMA_SWITCH, false, false },
+	{ "is_multipart_supported", SCHEMA_SWITCH, false, false },
+	{ "moderation_required", SCHEMA_SWITCH, false, false },
+	{ "status_page_url", SCHEMA_ID, false, true },
 };
 
 static const struct schema_row policy_rows[] = {
-	{ "training", SCHEMA_SWITCH, true, false },
-	{ "retains_prompts", SCHEMA_SWITCH, true, false },
-	{ "can_publish", SCHEMA_SWITCH, true, false },
+	{ "training", SCHEMA_SWITCH, false, false },
+	{ "retains_prompts", SCHEMA_SWITCH, false, false },
+	{ "can_publish", SCHEMA_SWITCH, false, false },
 	{ "retention_days", SCHEMA_COUNT, false, false },
 	{ "terms_of_service_url", SCHEMA_ID, false, false },
 	{ "privacy_policy_url", SCHEMA_ID, false, false },
@@ -91,12 +92,10 @@ static enum err_code check_listing(
 	struct json_object *listing, struct schema_place *place, struct err *e)
 {
 	struct json_object *v[SCHEMA_ROWS_MAX];
-	const char *id = place->id;
 	enum err_code rc = schema_read(listing_rows, ROWS(listing_rows), listing, place, v, e);
 
-	if (!rc)
+	if (!rc && v[2])
 		rc = schema_read(policy_rows, ROWS(policy_rows), v[2], place, v, e);
-	place->id = id;
 	return rc;
 }
 
@@ -333,8 +332,8 @@ static const struct schema_row model_rows[M_COUNT] = {
 	[M_REASONING] = { "supports_reasoning", SCHEMA_SWITCH, true, false },
 	[M_PRICE_PROMPT] = { "price_prompt_usd_per_token", SCHEMA_PRICE, true, false },
 	[M_PRICE_COMPLETION] = { "price_completion_usd_per_token", SCHEMA_PRICE, true, false },
-	[M_PRICE_CACHE_READ] = { "price_cache_read", SCHEMA_PRICE, true, true },
-	[M_PRICE_CACHE_WRITE] = { "price_cache_write", SCHEMA_PRICE, true, true },
+	[M_PRICE_CACHE_READ] = { "price_cache_read", SCHEMA_PRICE, false, true },
+	[M_PRICE_CACHE_WRITE] = { "price_cache_write", SCHEMA_PRICE, false, true },
 	[M_OVERRIDES] = { "overrides", SCHEMA_LIST, false, false },
 	[M_FREE] = { "free", SCHEMA_SWITCH, false, false },
 	[M_NOTE] = { "note", SCHEMA_TEXT, false, false },
@@ -352,13 +351,11 @@ static enum err_code check_overrides(
 	struct json_object *list, struct schema_place *place, struct err *e)
 {
 	struct json_object *v[ROWS(override_rows)];
-	const char *id = place->id;
 	enum err_code rc = ERR_OK;
 
 	for (size_t i = 0; list && !rc && i < json_object_array_length(list); i++)
 		rc = schema_read(override_rows, ROWS(override_rows),
 			json_object_array_get_idx(list, i), place, v, e);
-	place->id = id;
 	return rc;
 }
 

@@ -51,6 +51,7 @@ struct server {
 	struct conn *conns;
 	struct pollfd *polls; /* listener, stop, then the connections */
 	size_t bodies_bytes;
+	uint64_t answers;
 	int64_t now_ms;
 	bool is_unix;
 };
@@ -115,6 +116,7 @@ static void complete(struct server *s, struct conn *c, struct slice body)
 		send_error(c, &e);
 		return;
 	}
+	c->answer.serial = ++s->answers;
 	if (c->answer.stream) {
 		put_head(c, 200, "text/event-stream", -1);
 		c->phase = STREAMING;

@@ -368,10 +368,11 @@ static void put_usage(const struct demo_answer *a, struct buf *out)
 static void put_head(const struct demo_answer *a, const char *object, struct buf *out)
 {
 	buf_printf(out,
-		"{\"id\":\"chatcmpl-demo-%llx\",\"object\":\"%s\",\"created\":%lld,\"model\":\"%"
+		"{\"id\":\"chatcmpl-demo-%llx-%llx\",\"object\":\"%s\",\"created\":%lld,\"model\":"
+		"\"%"
 		"s\",",
-		(unsigned long long)a->created, object, (long long)a->created,
-		a->story ? "story" : "echo");
+		(unsigned long long)a->created, (unsigned long long)a->serial, object,
+		(long long)a->created, a->story ? "story" : "echo");
 }
 
 void demo_answer_write(const struct demo_answer *a, struct buf *out)

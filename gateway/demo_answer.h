@@ -19,6 +19,7 @@ struct demo_answer {
 	bool cut; /* the limit ended it */
 	int64_t n;
 	int64_t created;
+	uint64_t serial;               /* makes the id its own; set by the server */
 	int64_t prompt_tokens, tokens; /* tokens per choice */
 	size_t end;                    /* bytes of text that are said */
 	/* where a stream stands */

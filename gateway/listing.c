@@ -341,12 +341,12 @@ static void put_policy(struct buf *out, const char *key, struct json_object *lis
 
 	buf_json_cstr(out, key);
 	buf_str(out, ":{");
-	/* Nothing is known of a provider that only the operator's settings name. */
-	put_switch(out, "training", !policy || is_true(policy, "training"));
+	/* What is not known counts as the worse case. */
+	put_switch(out, "training", json_member_bool(policy, "training", true));
 	buf_char(out, ',');
-	put_switch(out, "retainsPrompts", !policy || is_true(policy, "retains_prompts"));
+	put_switch(out, "retainsPrompts", json_member_bool(policy, "retains_prompts", true));
 	buf_char(out, ',');
-	put_switch(out, "canPublish", policy && is_true(policy, "can_publish"));
+	put_switch(out, "canPublish", json_member_bool(policy, "can_publish", false));
 	for (size_t i = 0; i < sizeof(optional) / sizeof(optional[0]); i++)
 		if (member(policy, optional[i][1])) {
 			buf_char(out, ',');
@@ -359,7 +359,7 @@ static void put_place(struct buf *out, struct json_object *listing)
 {
 	put_text(out, "headquarters", json_member_str(listing, "headquarters", "Unknown"));
 	buf_str(out, ",\"datacenters\":");
-	if (listing)
+	if (member(listing, "datacenters"))
 		put_value(out, member(listing, "datacenters"));
 	else
 		buf_str(out, "[]");

@@ -141,7 +141,7 @@ enum err_code schema_read(const struct schema_row *rows, size_t n, struct json_o
 		values[i] = NULL;
 	if (!json_object_is_type(o, json_type_object))
 		return schema_fail(place, "value", expected[SCHEMA_OBJECT], e);
-	if (json_object_object_get_ex(o, rows[0].name, &first) && is_id(first))
+	if (!place->id && json_object_object_get_ex(o, rows[0].name, &first) && is_id(first))
 		place->id = json_object_get_string(first);
 	json_object_object_foreach(o, name, value)
 	{

@@ -38,8 +38,8 @@ struct schema_place {
 	const char *id; /* NULL while unknown */
 };
 
-/* Fills values[i] for rows[i]; NULL when absent or null. At most SCHEMA_ROWS_MAX rows. The first
- * row's text is taken as the object's id in messages. ERR_CONF. */
+/* Fills values[i] for rows[i]; NULL when absent or null. At most SCHEMA_ROWS_MAX rows. While place
+ * has no id, the first row's text becomes it. ERR_CONF. */
 MUST_CHECK enum err_code schema_read(const struct schema_row *rows, size_t n, struct json_object *o,
 	struct schema_place *place, struct json_object **values, struct err *e);
 

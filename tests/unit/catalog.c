@@ -388,6 +388,8 @@ static void bad_files_are_refused_with_file_and_member(void **state)
 			MODELS(MODEL_HEAD
 				"\"overrides\":[{\"min_prompt_tokens\":-1}]," MODEL_PRICES),
 			{ "(a/b)", "min_prompt_tokens" } },
+		{ PROVIDERS("", "{\"slug\":\"p\",\"listing\":{\"trainin\":1}}"), good_m,
+			{ "providers[0]", "(p)", "missing" } },
 		{ PROVIDERS("", PROVIDER "," PROVIDER), good_m, { "providers[1]", "(p)", "slug" } },
 		{ PROVIDERS("{\"match\":\"a*\",\"providers\":[\"q\"]}", PROVIDER), good_m,
 			{ "patterns[0]", "providers" } },
