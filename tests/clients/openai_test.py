@@ -122,8 +122,8 @@ def leaving_a_stream_reaches_the_provider():
 
 
 def errors_have_their_types():
-    e = refused(openai.NotFoundError, model="openai/no-such", messages=user("hi"))
-    assert "no-such" in str(e) and e.request_id
+    e = refused(openai.NotFoundError, model="no-such/model", messages=user("hi"))
+    assert "no-such/model" in str(e) and e.request_id
     e = refused(openai.BadRequestError, model=MODEL, messages="hi")
     assert e.param == "messages"
     refused(openai.RateLimitError, model=MODEL, messages=user("@fake status=429"))
