@@ -5,6 +5,8 @@
 #include "base/ip.h"
 #include "base/log.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #define LISTING_AGE "public, max-age=60"
@@ -20,18 +22,39 @@ static bool is_request_id(const char *id)
 		       n;
 }
 
+/* A name is a random number of the process and a count: unique without asking for randomness each
+ * time. It is a name, not a secret. */
+static struct {
+	pthread_once_t once;
+	uint8_t process[8];
+	atomic_uint next;
+} names = { .once = PTHREAD_ONCE_INIT };
+
+static void seed_names(void)
+{
+	uint32_t first;
+
+	crypto_random(names.process, sizeof(names.process));
+	crypto_random(&first, sizeof(first));
+	atomic_store(&names.next, first);
+}
+
 static void name_request(struct exchange *x)
 {
 	const char *theirs = request_header(x->rq, "X-Request-Id");
-	uint8_t random[12];
+	uint8_t name[12];
+	uint32_t n;
 
 	if (is_request_id(theirs)) {
 		str_copy_cut(x->request_id, sizeof(x->request_id), theirs);
 		return;
 	}
-	crypto_random(random, sizeof(random));
+	pthread_once(&names.once, seed_names);
+	n = atomic_fetch_add(&names.next, 1);
+	memcpy(name, names.process, 8);
+	memcpy(name + 8, &n, 4);
 	memcpy(x->request_id, "req_", 4);
-	crypto_hex(random, sizeof(random), x->request_id + 4);
+	crypto_hex(name, sizeof(name), x->request_id + 4);
 }
 
 void exchange_init(struct exchange *x, const struct front *front, struct request *rq)
@@ -51,15 +74,22 @@ void exchange_init(struct exchange *x, const struct front *front, struct request
 
 /* ---- the log ---- */
 
+static void log_name(struct buf *b, const char *name)
+{
+	buf_str(b, ",\"");
+	buf_str(b, name);
+	buf_str(b, "\":");
+}
+
 static void log_str(struct buf *b, const char *name, const char *value)
 {
-	buf_printf(b, ",\"%s\":", name);
+	log_name(b, name);
 	buf_json_cstr(b, value && *value ? value : NULL);
 }
 
 static void log_int(struct buf *b, const char *name, int64_t value)
 {
-	buf_printf(b, ",\"%s\":", name);
+	log_name(b, name);
 	buf_int(b, value);
 }
 
@@ -81,6 +111,7 @@ void exchange_fini(struct exchange *x)
 	int64_t now_us = clock_mono_us();
 
 	client_address(x, client);
+	(void)!buf_room(&line, 1024); /* all of it, most times */
 	buf_str(&line, "\"request_id\":");
 	buf_json_cstr(&line, x->request_id);
 	log_str(&line, "key_id", x->caller.anonymous ? "anonymous" : x->caller.key.id);
@@ -98,7 +129,8 @@ void exchange_fini(struct exchange *x)
 	log_int(&line, "completion_tokens", x->usage.completion_tokens);
 	log_int(&line, "bytes_in", (int64_t)x->bytes_in);
 	log_int(&line, "bytes_out", (int64_t)request_bytes_out(x->rq));
-	buf_printf(&line, ",\"stream\":%s,\"cache\":null", x->stream ? "true" : "false");
+	buf_str(&line,
+		x->stream ? ",\"stream\":true,\"cache\":null" : ",\"stream\":false,\"cache\":null");
 	log_str(&line, "client", client);
 	log_object(x->status >= 500 ? LOG_WARN : LOG_INFO, buf_slice(&line));
 	buf_fini(&line);
@@ -206,7 +238,7 @@ void exchange_listing(struct exchange *x, struct slice json)
 
 enum err_code exchange_auth(struct exchange *x, struct err *e)
 {
-	static const char *const names[] = { "HTTP_AUTHORIZATION", "HTTP_X_API_KEY",
+	static const char *const variables[] = { "HTTP_AUTHORIZATION", "HTTP_X_API_KEY",
 		"HTTP_API_KEY" };
 	struct credentials c = {
 		.authorization = request_param(x->rq, "HTTP_AUTHORIZATION"),
@@ -215,8 +247,8 @@ enum err_code exchange_auth(struct exchange *x, struct err *e)
 		.api_key = request_param(x->rq, "HTTP_API_KEY"),
 	};
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		c.repeated |= request_param_count(x->rq, names[i]) > 1;
+	for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++)
+		c.repeated |= request_param_count(x->rq, variables[i]) > 1;
 	return auth_check(x->front->keys, &c, &x->caller, e);
 }
 
