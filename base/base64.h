@@ -1,0 +1,18 @@
+/* base/base64.h - bytes as text that is safe in a URL: base64url of RFC 4648 section 5, without
+ * padding. Exactly one text stands for given bytes: anything else is not read.
+ *
+ * Ownership: appended to the caller's buffer, whose ceiling counts. Pure; threads: any.
+ */
+#ifndef BASE_BASE64_H
+#define BASE_BASE64_H
+
+#include "base/buf.h"
+
+void base64_url_write(struct slice bytes, struct buf *out);
+
+/* Appends the bytes. False, and nothing is appended, for a letter outside A-Z a-z 0-9 - _ ('='
+ * and blanks too), a length that cannot be, or bits left over that are not zero. Without room
+ * out has failed, and the answer is false. */
+MUST_CHECK bool base64_url_read(struct slice text, struct buf *out);
+
+#endif
