@@ -121,10 +121,13 @@ void log_object(enum log_level level, struct slice members)
 	parts[1] = (struct iovec){ (char *)(uintptr_t)members.ptr, members.len };
 	parts[2] = (struct iovec){ (char[]){ "}\n" }, 2 };
 	all = head.len + members.len + 2;
-	follow_rotation();
-	do
-		n = writev(state.fd, parts, 3);
-	while (n < 0 && errno == EINTR);
+	n = -1;
+	if (all <= LINE_MAX_BYTES) {
+		follow_rotation();
+		do
+			n = writev(state.fd, parts, 3);
+		while (n < 0 && errno == EINTR);
+	}
 	/* A part of a line is not completed: another process may have written behind it. */
 	if (n != (ssize_t)all)
 		atomic_fetch_add(&state.lost, lost + 1);
