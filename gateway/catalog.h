@@ -12,6 +12,7 @@
 #define GATEWAY_CATALOG_H
 
 #include "base/conf.h"
+#include "gateway/cost.h"
 #include "gateway/providers/openai_like.h"
 #include "gateway/providers/tongue.h"
 
@@ -31,6 +32,7 @@ struct catalog_provider {
 	const char *const *aliases; /* NULL-ended other slugs, e.g. "x-ai" */
 	bool takes_whole_id;        /* routers: the model id keeps its author prefix */
 	bool public_ids;            /* routers that know models by the ids of models.json */
+	bool doubles_1h;            /* charges 2 x the prompt price to cache for an hour */
 	bool configured;
 	bool demo; /* the built-in demonstration */
 };
@@ -40,6 +42,7 @@ struct catalog_model {
 	const char *name;
 	const char *native_id;
 	const struct catalog_provider *provider; /* who makes it and serves it first; never NULL */
+	const struct cost_table *prices;         /* of that provider; NULL = unknown */
 	bool free; /* costs the caller nothing: may be used anonymously */
 	bool embedding;
 };

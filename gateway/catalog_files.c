@@ -36,6 +36,7 @@ enum {
 	P_ALIASES,
 	P_TAKES_WHOLE_ID,
 	P_PUBLIC_IDS,
+	P_DOUBLES_1H,
 	P_HOST_VARIABLE,
 	P_LOCAL,
 	P_BYOK,
@@ -58,6 +59,7 @@ static const struct schema_row provider_rows[P_COUNT] = {
 	[P_ALIASES] = { "aliases", SCHEMA_IDS, false, false },
 	[P_TAKES_WHOLE_ID] = { "takes_whole_id", SCHEMA_SWITCH, false, false },
 	[P_PUBLIC_IDS] = { "public_ids", SCHEMA_SWITCH, false, false },
+	[P_DOUBLES_1H] = { "doubles_1h", SCHEMA_SWITCH, false, false },
 	[P_HOST_VARIABLE] = { "host_variable", SCHEMA_ID, false, false },
 	[P_LOCAL] = { "local", SCHEMA_SWITCH, false, false },
 	[P_BYOK] = { "byok", SCHEMA_IDS, false, false },
@@ -173,6 +175,7 @@ static enum err_code read_provider(
 	p->api_key = "";
 	p->takes_whole_id = yes(v[P_TAKES_WHOLE_ID]);
 	p->public_ids = yes(v[P_PUBLIC_IDS]);
+	p->doubles_1h = yes(v[P_DOUBLES_1H]);
 	p->demo = yes(v[P_DEMO]);
 	*more = (struct catalog_provider_more){ .file_url = p->base_url,
 		.host_variable = v[P_HOST_VARIABLE] ? text(v[P_HOST_VARIABLE]) : NULL,
@@ -311,6 +314,10 @@ enum {
 	M_PRICE_COMPLETION,
 	M_PRICE_CACHE_READ,
 	M_PRICE_CACHE_WRITE,
+	M_PRICE_CACHE_WRITE_1H,
+	M_PRICE_REASONING,
+	M_PRICE_REQUEST,
+	M_PRICE_IMAGE,
 	M_OVERRIDES,
 	M_FREE,
 	M_NOTE,
@@ -334,29 +341,97 @@ static const struct schema_row model_rows[M_COUNT] = {
 	[M_PRICE_COMPLETION] = { "price_completion_usd_per_token", SCHEMA_PRICE, true, false },
 	[M_PRICE_CACHE_READ] = { "price_cache_read", SCHEMA_PRICE, false, true },
 	[M_PRICE_CACHE_WRITE] = { "price_cache_write", SCHEMA_PRICE, false, true },
+	[M_PRICE_CACHE_WRITE_1H] = { "price_cache_write_1h", SCHEMA_PRICE, false, true },
+	[M_PRICE_REASONING] = { "price_reasoning", SCHEMA_PRICE, false, true },
+	[M_PRICE_REQUEST] = { "price_request", SCHEMA_PRICE, false, false },
+	[M_PRICE_IMAGE] = { "price_image", SCHEMA_PRICE, false, false },
 	[M_OVERRIDES] = { "overrides", SCHEMA_LIST, false, false },
 	[M_FREE] = { "free", SCHEMA_SWITCH, false, false },
 	[M_NOTE] = { "note", SCHEMA_TEXT, false, false },
 };
 
-static const struct schema_row override_rows[] = {
-	{ "min_prompt_tokens", SCHEMA_COUNT, true, false },
-	{ "price_prompt_usd_per_token", SCHEMA_PRICE, false, false },
-	{ "price_completion_usd_per_token", SCHEMA_PRICE, false, false },
-	{ "price_cache_read", SCHEMA_PRICE, false, false },
-	{ "price_cache_write", SCHEMA_PRICE, false, false },
+enum {
+	O_ABOVE,
+	O_PROMPT,
+	O_COMPLETION,
+	O_CACHE_READ,
+	O_CACHE_WRITE,
+	O_CACHE_WRITE_1H,
+	O_REASONING,
+	O_COUNT
 };
 
-static enum err_code check_overrides(
-	struct json_object *list, struct schema_place *place, struct err *e)
-{
-	struct json_object *v[ROWS(override_rows)];
-	enum err_code rc = ERR_OK;
+static const struct schema_row override_rows[O_COUNT] = {
+	[O_ABOVE] = { "min_prompt_tokens", SCHEMA_COUNT, true, false },
+	[O_PROMPT] = { "price_prompt_usd_per_token", SCHEMA_PRICE, false, false },
+	[O_COMPLETION] = { "price_completion_usd_per_token", SCHEMA_PRICE, false, false },
+	[O_CACHE_READ] = { "price_cache_read", SCHEMA_PRICE, false, false },
+	[O_CACHE_WRITE] = { "price_cache_write", SCHEMA_PRICE, false, false },
+	[O_CACHE_WRITE_1H] = { "price_cache_write_1h", SCHEMA_PRICE, false, false },
+	[O_REASONING] = { "price_reasoning", SCHEMA_PRICE, false, false },
+};
 
-	for (size_t i = 0; list && !rc && i < json_object_array_length(list); i++)
-		rc = schema_read(override_rows, ROWS(override_rows),
-			json_object_array_get_idx(list, i), place, v, e);
-	return rc;
+static const char *text_or_null(struct json_object *o)
+{
+	return o ? json_object_get_string(o) : NULL;
+}
+
+static enum err_code read_overrides(struct json_object *list, struct schema_place *place,
+	struct cost_step_text *steps, size_t *n, struct err *e)
+{
+	struct json_object *v[O_COUNT];
+	enum err_code rc;
+
+	*n = list ? json_object_array_length(list) : 0;
+	if (*n > COST_STEPS)
+		return schema_fail(place, "overrides", "are too many", e);
+	for (size_t i = 0; i < *n; i++) {
+		rc = schema_read(
+			override_rows, O_COUNT, json_object_array_get_idx(list, i), place, v, e);
+		if (rc)
+			return rc;
+		steps[i].above_tokens = json_object_get_int64(v[O_ABOVE]);
+		steps[i].prices = (struct cost_texts){
+			.prompt = text_or_null(v[O_PROMPT]),
+			.completion = text_or_null(v[O_COMPLETION]),
+			.cache_read = text_or_null(v[O_CACHE_READ]),
+			.cache_write = text_or_null(v[O_CACHE_WRITE]),
+			.cache_write_1h = text_or_null(v[O_CACHE_WRITE_1H]),
+			.reasoning = text_or_null(v[O_REASONING]),
+		};
+	}
+	return ERR_OK;
+}
+
+static enum err_code read_prices(struct catalog *c, struct catalog_model *m,
+	struct json_object *const *v, struct schema_place *place, struct err *e)
+{
+	struct cost_step_text steps[COST_STEPS];
+	struct cost_offer offer = { .base = { .prompt = text(v[M_PRICE_PROMPT]),
+					    .completion = text(v[M_PRICE_COMPLETION]),
+					    .cache_read = text_or_null(v[M_PRICE_CACHE_READ]),
+					    .cache_write = text_or_null(v[M_PRICE_CACHE_WRITE]),
+					    .cache_write_1h =
+						    text_or_null(v[M_PRICE_CACHE_WRITE_1H]),
+					    .reasoning = text_or_null(v[M_PRICE_REASONING]) },
+		.request = text_or_null(v[M_PRICE_REQUEST]),
+		.image = text_or_null(v[M_PRICE_IMAGE]),
+		.doubles_1h = m->provider->doubles_1h,
+		.steps = steps };
+	struct cost_table *table;
+	struct err inner;
+	enum err_code rc = read_overrides(v[M_OVERRIDES], place, steps, &offer.steps_n, e);
+
+	if (rc)
+		return rc;
+	table = catalog_keep(c, sizeof(*table));
+	if (!table)
+		return no_memory(e);
+	/* Each price was read once, by its row: what is left to fail is the order of the steps. */
+	if (cost_table_init(table, &offer, &inner))
+		return schema_fail(place, "overrides", inner.message, e);
+	m->prices = table;
+	return ERR_OK;
 }
 
 static bool lists(struct json_object *list, const char *word)
@@ -375,8 +450,6 @@ static enum err_code read_model(
 	enum err_code rc = schema_read(model_rows, M_COUNT, row, place, v, e);
 	size_t at;
 
-	if (!rc)
-		rc = check_overrides(v[M_OVERRIDES], place, e);
 	if (rc)
 		return rc;
 	m->id = text(v[M_ID]);
@@ -391,6 +464,9 @@ static enum err_code read_model(
 		return schema_fail(place, "native_id", "is too long", e);
 	if (!m->provider)
 		return schema_fail(place, "provider", "is not in providers.json", e);
+	rc = read_prices(c, m, v, place, e);
+	if (rc)
+		return rc;
 	at = catalog_cell(c, slice_of(m->id));
 	if (c->ids[at])
 		return schema_fail(place, "id", "stands in the file twice", e);

@@ -1,7 +1,6 @@
 #include "gateway/schema.h"
 
-#define PRICE_DIGITS   6 /* in front of the point: beyond any price per token */
-#define PRICE_DECIMALS 12
+#include "gateway/cost.h"
 
 enum err_code schema_fail(
 	const struct schema_place *place, const char *member, const char *what, struct err *e)
@@ -44,34 +43,11 @@ static bool is_id(struct json_object *o)
 	return s.len > 0;
 }
 
-static size_t digits(struct slice *s)
-{
-	size_t n = 0;
-
-	while (n < s->len && s->ptr[n] >= '0' && s->ptr[n] <= '9')
-		n++;
-	*s = slice_from(*s, n);
-	return n;
-}
-
 static bool is_price(struct json_object *o)
 {
-	struct slice s;
-	size_t n;
+	int64_t picousd;
 
-	if (!json_object_is_type(o, json_type_string))
-		return false;
-	s = text_of(o);
-	n = digits(&s);
-	if (n == 0 || n > PRICE_DIGITS)
-		return false;
-	if (s.len == 0)
-		return true;
-	if (s.ptr[0] != '.')
-		return false;
-	s = slice_from(s, 1);
-	n = digits(&s);
-	return n > 0 && n <= PRICE_DECIMALS && s.len == 0;
+	return json_object_is_type(o, json_type_string) && cost_read_usd(text_of(o), &picousd);
 }
 
 static bool is_ids(struct json_object *o)
@@ -111,7 +87,8 @@ static const char *const expected[] = {
 	[SCHEMA_TEXT] = "expected a text without control characters",
 	[SCHEMA_ID] = "expected a name: printable ASCII without blanks, not empty",
 	[SCHEMA_PRICE] =
-		"expected a price: a decimal string such as \"0.0000025\", at most 12 decimals",
+		"expected a price: a decimal string such as \"0.0000025\", at most 12 decimals "
+		"and at most 1000",
 	[SCHEMA_COUNT] = "expected a whole number from 0",
 	[SCHEMA_SWITCH] = "expected true or false",
 	[SCHEMA_IDS] = "expected an array of names",

@@ -15,7 +15,7 @@
 enum schema_kind {
 	SCHEMA_TEXT,   /* a string without control characters */
 	SCHEMA_ID,     /* the same, not empty, printable ASCII without blanks */
-	SCHEMA_PRICE,  /* a decimal string, at most 12 decimals, no exponent, no sign */
+	SCHEMA_PRICE,  /* a decimal string that cost_read_usd() takes */
 	SCHEMA_COUNT,  /* a whole number from 0 */
 	SCHEMA_SWITCH, /* true or false */
 	SCHEMA_IDS,    /* an array of SCHEMA_ID */
