@@ -24,7 +24,7 @@ FUZZ    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-reco
 CFLAGS  ?= $(RELEASE)
 FLAGS   := -std=c11 -D_GNU_SOURCE -DTOLLGATE_VERSION='"$(VERSION)"' -DTOLLGATE_SHARE='"$(SHARE)"' \
            -I. $(WARN) $(HARDEN) -pthread -MMD -MP
-LIBS    := -Wl,--as-needed -lfcgi -lcurl -lcrypto -ljson-c -lgdbm -lm
+LIBS    := -Wl,--as-needed -lfcgi -lcurl -lcrypto -ljson-c -lgdbm -lz -lm
 
 FOLDERS := base store fcgi gateway gateway/providers handlers/common handlers/cli
 OBJS    := $(patsubst %.c,$(B)/obj/%.o,$(wildcard $(FOLDERS:%=%/*.c)))

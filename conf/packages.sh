@@ -9,7 +9,7 @@ set -eu
 packages_of() {
 	case $1 in
 	build) echo cc:gcc make:make libc6-dev libfcgi-dev libcurl4-openssl-dev libssl-dev \
-		libjson-c-dev libgdbm-dev ;;
+		libjson-c-dev libgdbm-dev zlib1g-dev ;;
 	run) echo lighttpd:lighttpd curl:curl ca-certificates ;;
 	test) echo libcmocka-dev apache2:apache2-bin libapache2-mod-fcgid nginx:nginx-light \
 		spawn-fcgi:spawn-fcgi python3:python3 python3-venv openssl:openssl node:nodejs npm:npm ;;
