@@ -1,0 +1,417 @@
+#include "store/ledger.h"
+
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/log.h"
+#include "store/admit.h"
+#include "store/books.h"
+#include "store/fault.h"
+#include "store/fold.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SEGMENT_BYTES (INT64_C(4) << 20)
+#define SEGMENT_MS    (INT64_C(15) * 60000)
+#define SETTLE_WAIT   50 /* ms; the record is safe, the table can wait */
+#define REAP_MS       1000
+#define REAP_MAX      512 /* leases ended in one go */
+
+struct ledger_now ledger_now(void)
+{
+	return (struct ledger_now){ clock_wall_ms(), clock_mono_ms() };
+}
+
+struct ledger_id ledger_id(struct slice text)
+{
+	uint8_t hash[SHA256_BYTES];
+	struct ledger_id id;
+
+	crypto_sha256(text, hash);
+	memcpy(id.word, hash, sizeof(id.word));
+	id.word[0] |= id.word[0] == 0;
+	return id;
+}
+
+/* Is the journal the one that the table has followed? With nobody attached, the files may have
+ * been put back from a backup. */
+static bool journal_matches(struct ledger *l)
+{
+	struct hot_head *head = l->hot.head;
+	uint64_t first, last, n;
+	struct record r;
+	bool same;
+
+	if (hot_lock(&l->hot, LEDGER_WAIT_MS, NULL) != ERR_OK)
+		return false;
+	same = journal_list(&l->journal, &first, &last, &n, NULL) == ERR_OK && n > 0 &&
+	       last >= head->segment &&
+	       journal_is_complete(&l->journal, head->segment, head->segment, NULL) == ERR_OK;
+	if (same && head->applied >= RECORD_BYTES)
+		same = journal_read(&l->journal, head->segment, head->applied - RECORD_BYTES, &r,
+			       NULL) == ERR_OK &&
+		       (r.crc == head->last_crc || head->closing);
+	hot_unlock(&l->hot);
+	return same;
+}
+
+enum err_code ledger_open(
+	struct ledger **out, const struct ledger_conf *conf, struct ledger_now now, struct err *e)
+{
+	struct ledger *l = calloc(1, sizeof(*l));
+	enum err_code rc;
+
+	*out = NULL;
+	if (!l)
+		return err_set(e, ERR_NO_MEMORY, "no memory for the ledger");
+	l->conf = *conf;
+	if (!l->conf.segment_bytes)
+		l->conf.segment_bytes = SEGMENT_BYTES;
+	if (!l->conf.segment_ms)
+		l->conf.segment_ms = SEGMENT_MS;
+	l->pid = (uint64_t)getpid();
+	l->born = lease_owner_born(l->pid);
+	l->hot.state_fd = -1;
+	follow_init(&l->follow, &l->journal);
+	rc = journal_open(&l->journal, conf->home, e);
+	if (!rc && !slice_copy(slice_of(conf->home), l->home, sizeof(l->home)))
+		rc = err_set(e, ERR_STORE, "the path of GATEWAY_HOME is too long");
+	if (!rc && !l->born)
+		rc = err_set(e, ERR_STORE, "/proc cannot be read: the store needs it");
+	if (!rc)
+		rc = hot_attach(&l->hot, l->home, l->journal.store, e);
+	if (!rc && l->hot.is_first && (!l->hot.head || !journal_matches(l)))
+		rc = books_build(l, now, e);
+	if (!rc && l->hot.is_first)
+		rc = hot_publish(&l->hot, e);
+	if (rc) {
+		ledger_close(l);
+		return rc;
+	}
+	*out = l;
+	return ERR_OK;
+}
+
+void ledger_close(struct ledger *l)
+{
+	if (!l)
+		return;
+	follow_fini(&l->follow);
+	hot_detach(&l->hot);
+	journal_close(&l->journal);
+	free(l);
+}
+
+/* ---- a request ---- */
+
+/* Would what is admitted still fit on the disk? */
+static enum err_code judge_trouble(struct ledger *l, struct err *e)
+{
+	uint64_t trouble = atomic_load(&l->hot.head->trouble);
+
+	if (trouble & HOT_SYNC_FAILED)
+		return err_set(e, ERR_STORE,
+			"the disk of %s fails: no new requests until the books are saved", l->home);
+	if (trouble & HOT_NO_SPACE)
+		return err_set(e, ERR_STORE,
+			"the disk of %s is full: no new requests until there is room", l->home);
+	return ERR_OK;
+}
+
+static enum err_code lock_with_room(struct ledger *l, struct err *e)
+{
+	enum err_code rc = books_lock(l, LEDGER_WAIT_MS, e);
+
+	if (rc)
+		return rc;
+	if (books_room_needed(&l->hot) > atomic_load(&l->hot.head->room)) {
+		hot_unlock(&l->hot);
+		rc = books_ask_room(l, e);
+		if (!rc)
+			rc = books_lock(l, LEDGER_WAIT_MS, e);
+		if (rc)
+			return rc;
+	}
+	rc = judge_trouble(l, e);
+	if (rc)
+		hot_unlock(&l->hot);
+	return rc;
+}
+
+enum err_code ledger_reserve(struct ledger *l, struct ledger_now now, struct ledger_ask *ask,
+	struct ledger_lease *lease, struct ledger_refusal *refusal, struct err *e)
+{
+	const struct lease owner = { .pid = l->pid, .born = l->born };
+	struct admit a;
+	enum err_code rc = admit_check(ask, e);
+
+	*lease = (struct ledger_lease){ .id = ask->id };
+	*refusal = (struct ledger_refusal){ 0 };
+	if (!rc)
+		rc = lock_with_room(l, e);
+	if (rc)
+		return rc;
+	rc = admit_decide(&a, &l->hot, now, ask, refusal, e);
+	if (!rc)
+		rc = admit_take(&a, &l->hot, now, &owner, ask, lease, e);
+	hot_unlock(&l->hot);
+	(void)fault_at("ledger.reserved");
+	return rc;
+}
+
+enum err_code ledger_look(struct ledger *l, struct ledger_now now, struct ledger_limit *limits,
+	size_t limits_n, struct err *e)
+{
+	struct ledger_ask ask = { .id = { { 1, 0 } }, .limits = limits, .limits_n = limits_n };
+	enum err_code rc = admit_check(&ask, e);
+
+	if (!rc)
+		rc = books_lock(l, LEDGER_WAIT_MS, e);
+	if (rc)
+		return rc;
+	rc = admit_look(&l->hot, now, &ask, e);
+	hot_unlock(&l->hot);
+	return rc;
+}
+
+/* Claims the lease for writing its record, so that of two settles one writes. */
+static enum err_code claim(struct ledger *l, const struct ledger_lease *lease,
+	struct record_settle *what, enum ledger_settled *how, struct err *e)
+{
+	uint64_t segment, number;
+	struct lease *open;
+	enum err_code rc = books_lock(l, SETTLE_WAIT, e);
+
+	if (rc)
+		return rc;
+	open = lease->is_open ? lease_find(&l->hot, lease->index, lease->generation) : NULL;
+	if (hot_recent_find(&l->hot, lease->id.word[0], &segment, &number) ||
+		(open && lease_state(open) == LEASE_SETTLING)) {
+		*how = LEDGER_ALREADY;
+	} else if (open) {
+		hot_begin(&l->hot);
+		lease_mark(&l->hot, open, LEASE_SETTLING);
+		hot_commit(&l->hot);
+	} else {
+		what->flags |= RECORD_LATE;
+		atomic_fetch_add(&l->hot.head->late, 1);
+	}
+	hot_unlock(&l->hot);
+	return ERR_OK;
+}
+
+static void unclaim(struct ledger *l, const struct ledger_lease *lease)
+{
+	struct lease *open;
+
+	if (!lease->is_open || books_lock(l, LEDGER_WAIT_MS, NULL) != ERR_OK)
+		return;
+	open = lease_find(&l->hot, lease->index, lease->generation);
+	if (open) {
+		hot_begin(&l->hot);
+		lease_mark(&l->hot, open, LEASE_OPEN);
+		hot_commit(&l->hot);
+	}
+	hot_unlock(&l->hot);
+}
+
+static enum err_code check_settle(const struct record_settle *s, struct err *e)
+{
+	if (s->cost_microusd < 0 || s->cost_microusd > LEDGER_MICROUSD_MAX)
+		return err_param(e, ERR_RANGE, "cost_microusd", "a cost of 0..%" PRId64 " is asked",
+			LEDGER_MICROUSD_MAX);
+	if (s->upstream_microusd < 0 || s->upstream_microusd > LEDGER_MICROUSD_MAX)
+		return err_param(e, ERR_RANGE, "upstream_microusd",
+			"a cost of 0..%" PRId64 " is asked", LEDGER_MICROUSD_MAX);
+	for (unsigned i = 0; i < RECORD_TOKENS; i++)
+		if (s->tokens[i] > LEDGER_TOKENS_MAX)
+			return err_param(e, ERR_RANGE, "tokens", "0..%" PRId64 " tokens are asked",
+				LEDGER_TOKENS_MAX);
+	return ERR_OK;
+}
+
+/* Is it interval_ms since *last_ms? Of all who ask, one is told yes. */
+static bool is_due(_Atomic int64_t *last_ms, int64_t interval_ms, int64_t mono_ms)
+{
+	int64_t last = atomic_load(last_ms);
+
+	return mono_ms - last >= interval_ms &&
+	       atomic_compare_exchange_strong(last_ms, &last, mono_ms);
+}
+
+static bool sync_is_due(struct ledger *l, int64_t mono_ms)
+{
+	return is_due(&l->hot.head->last_sync_ms, l->conf.sync_ms, mono_ms);
+}
+
+/* The record is written. The table follows now or when it is free. */
+static enum ledger_settled follow_up(struct ledger *l, struct ledger_now now)
+{
+	enum ledger_settled how = LEDGER_DEFERRED;
+
+	if (books_lock(l, SETTLE_WAIT, NULL) == ERR_OK) {
+		hot_unlock(&l->hot);
+		how = LEDGER_SETTLED;
+	}
+	if (l->conf.sync_ms > 0 && sync_is_due(l, now.mono_ms) && ledger_sync(l, NULL) != ERR_OK)
+		how = LEDGER_DEFERRED;
+	return how;
+}
+
+enum err_code ledger_settle(struct ledger *l, struct ledger_now now, struct ledger_lease *lease,
+	struct record_settle *what, enum ledger_settled *how, struct err *e)
+{
+	struct record r = { .type = RECORD_SETTLE, .wall_ms = now.wall_ms };
+	bool unsynced;
+	enum err_code rc = check_settle(what, e);
+
+	*how = LEDGER_SETTLED;
+	if (!rc && !lease->id.word[0])
+		rc = err_param(e, ERR_RANGE, "id", "a request needs an id");
+	if (rc)
+		return rc;
+	what->lease_index = lease->index;
+	what->lease_generation = lease->generation;
+	what->reserved_microusd = lease->microusd;
+	what->flags &= (uint16_t)~RECORD_LATE;
+	/* Whoever sits on the table must not keep money from being written down. */
+	rc = claim(l, lease, what, how, e);
+	if (rc && rc != ERR_BUSY && rc != ERR_STORE)
+		return rc;
+	if (*how == LEDGER_ALREADY) {
+		lease->is_open = false;
+		return ERR_OK;
+	}
+	(void)fault_at("ledger.claimed");
+	memcpy(r.id, lease->id.word, sizeof(r.id));
+	r.settle = *what;
+	rc = journal_append(
+		&l->journal, &l->hot.head->segment, &r, l->conf.sync_ms == 0, &unsynced, e);
+	if (rc) {
+		unclaim(l, lease);
+		return rc;
+	}
+	if (unsynced)
+		books_sync_failed(l);
+	lease->is_open = false;
+	*how = follow_up(l, now);
+	return ERR_OK;
+}
+
+void ledger_release(struct ledger *l, struct ledger_lease *lease)
+{
+	struct lease *open;
+
+	if (!lease->is_open || books_lock(l, LEDGER_WAIT_MS, NULL) != ERR_OK)
+		return;
+	open = lease_find(&l->hot, lease->index, lease->generation);
+	if (open && lease_state(open) == LEASE_OPEN) {
+		hot_begin(&l->hot);
+		lease_end(&l->hot, open, 0);
+		(void)fault_at("ledger.releasing");
+		hot_commit(&l->hot);
+	}
+	hot_unlock(&l->hot);
+	lease->is_open = false;
+}
+
+/* ---- keeping house ---- */
+
+size_t ledger_reap(struct ledger *l, struct ledger_now now)
+{
+	struct lease_ref due[REAP_MAX];
+	size_t n = lease_overdue(&l->hot, now.mono_ms, due, REAP_MAX), ended = 0;
+
+	/* Catching up first: one that was settled and killed has ended by its record. */
+	if (!n || books_lock(l, LEDGER_WAIT_MS, NULL) != ERR_OK)
+		return 0;
+	for (size_t i = 0; i < n; i++) {
+		struct lease *lease = lease_find(&l->hot, due[i].index, due[i].generation);
+
+		if (!lease)
+			continue;
+		hot_begin(&l->hot);
+		lease_end(&l->hot, lease, 0);
+		(void)fault_at("ledger.reaping");
+		hot_commit(&l->hot);
+		ended++;
+	}
+	hot_unlock(&l->hot);
+	atomic_fetch_add(&l->hot.head->reaped, ended);
+	return ended;
+}
+
+enum err_code ledger_sync(struct ledger *l, struct err *e)
+{
+	volatile struct hot_head *head = l->hot.head;
+	uint64_t closing = head->closing, segment = head->segment;
+	enum err_code rc = closing ? journal_sync(&l->journal, closing, e) : ERR_OK;
+
+	if (!rc)
+		rc = journal_sync(&l->journal, segment, e);
+	if (rc)
+		books_sync_failed(l);
+	return rc;
+}
+
+enum err_code ledger_tick(struct ledger *l, struct ledger_now now, struct err *e)
+{
+	struct hot_head *head = l->hot.head;
+	enum err_code rc = ERR_OK;
+
+	if (l->conf.sync_ms > 0 && sync_is_due(l, now.mono_ms))
+		rc = ledger_sync(l, e);
+	if (is_due(&head->last_reap_ms, REAP_MS, now.mono_ms))
+		ledger_reap(l, now);
+	if (!rc && (books_room_needed(&l->hot) + JOURNAL_ROOM / 2 > atomic_load(&head->room) ||
+			   atomic_load(&head->trouble) & HOT_NO_SPACE))
+		rc = books_ask_room(l, e);
+	if (fold_is_due(l, now)) {
+		enum err_code folded = fold_run(l, now, 0, e);
+
+		/* Another is at it: fine. */
+		if (folded && folded != ERR_BUSY)
+			rc = folded;
+	}
+	return rc;
+}
+
+enum err_code ledger_status(struct ledger *l, struct ledger_status *out, struct err *e)
+{
+	struct hot_head *head = l->hot.head;
+	struct checkpoint_meta meta;
+	bool from_prev;
+	enum err_code rc = checkpoint_load(
+		l->home, CHECKPOINT_LEDGER, l->journal.store, &meta, &from_prev, NULL, NULL, e);
+
+	if (!rc)
+		rc = books_lock(l, LEDGER_WAIT_MS, e);
+	if (rc)
+		return rc;
+	*out = (struct ledger_status){
+		.segment = head->segment,
+		.folded_segment = meta.folded,
+		.closing_segment = head->closing,
+		.segment_bytes = head->applied,
+		.room_bytes = atomic_load(&head->room),
+		.accounts = head->accounts_used,
+		.accounts_max = head->accounts,
+		.leases = head->leases_used,
+		.leases_max = head->leases,
+		.trouble = atomic_load(&head->trouble),
+		.owners_died = atomic_load(&head->owners_died),
+		.undone = atomic_load(&head->undone),
+		.folds = atomic_load(&head->folds),
+		.rebuilds = atomic_load(&head->rebuilds),
+		.reaped = atomic_load(&head->reaped),
+		.late = atomic_load(&head->late),
+		.full = atomic_load(&head->full),
+		.skipped_bytes = atomic_load(&head->skipped_bytes),
+		.last_fold_ms = atomic_load(&head->last_fold_ms),
+		.fold_took_ms = atomic_load(&head->fold_took_ms),
+	};
+	hot_unlock(&l->hot);
+	return ERR_OK;
+}
