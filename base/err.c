@@ -3,6 +3,7 @@
 #include "base/buf.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static const struct row {
 	const char *name;
@@ -13,12 +14,15 @@ static const struct row {
 	[ERR_OK] = { "ok", 200, "", false },
 	[ERR_BAD_REQUEST] = { "bad_request", 400, "invalid_request", false },
 	[ERR_BAD_PATH] = { "bad_path", 400, "invalid_path", false },
+	[ERR_DATA_COLLECTION] = { "data_collection", 400, "data_collection_required", false },
 	[ERR_UNSUPPORTED] = { "unsupported", 400, "unsupported_field", false },
 	[ERR_CONTEXT_LENGTH] = { "context_length", 400, "context_length_exceeded", false },
 	[ERR_UNAUTHENTICATED] = { "unauthenticated", 401, "authentication_required", false },
 	[ERR_PAID_AUTH] = { "paid_auth", 401, "paid_model_auth_required", false },
 	[ERR_NO_CREDIT] = { "no_credit", 402, "usage_limit_exceeded", false },
 	[ERR_FORBIDDEN] = { "forbidden", 403, "model_not_allowed", false },
+	[ERR_PROVIDER_DENIED] = { "provider_denied", 403, "provider_not_allowed", false },
+	[ERR_ACCESS_DENIED] = { "access_denied", 403, "account_restricted", false },
 	[ERR_NOT_FOUND] = { "not_found", 404, "not_found", false },
 	[ERR_MODEL_NOT_FOUND] = { "model_not_found", 404, "model_not_found", false },
 	[ERR_MODEL_UNAVAILABLE] = { "model_unavailable", 404, "unavailable_model", false },
@@ -157,6 +161,18 @@ void err_write_object(const struct err *e, const char *request_id, struct buf *o
 			continue;
 		buf_printf(out, "%s\"%s\":", first ? "" : ",", metadata[i].name);
 		buf_json_cstr(out, metadata[i].value);
+		first = false;
+	}
+	if (e->has_balance) { /* USD, a JSON number; kilo-contract.md section 8.3 */
+		buf_printf(out, "%s\"balance\":%s%lld.%06lld", first ? "" : ",",
+			e->balance_microusd < 0 ? "-" : "",
+			llabs((long long)e->balance_microusd) / 1000000,
+			llabs((long long)e->balance_microusd) % 1000000);
+		first = false;
+	}
+	if (e->buy_url && *e->buy_url) {
+		buf_printf(out, "%s\"buyCreditsUrl\":", first ? "" : ",");
+		buf_json_cstr(out, e->buy_url);
 		first = false;
 	}
 	if (e->upstream_status)

@@ -24,12 +24,15 @@ enum err_code {
 	/* the caller's doing */
 	ERR_BAD_REQUEST,       /* 400: malformed or missing field */
 	ERR_BAD_PATH,          /* 400: below a base path, but no endpoint has this name */
+	ERR_DATA_COLLECTION,   /* 400: the model collects data, which policy or request forbid */
 	ERR_UNSUPPORTED,       /* 400: a field or value that this provider cannot honour */
 	ERR_CONTEXT_LENGTH,    /* 400: the conversation is too long for the model */
 	ERR_UNAUTHENTICATED,   /* 401: the key is unknown, revoked or malformed */
 	ERR_PAID_AUTH,         /* 401: a paid model asked for without a key */
 	ERR_NO_CREDIT,         /* 402 */
-	ERR_FORBIDDEN,         /* 403: a policy of the organisation or key refuses */
+	ERR_FORBIDDEN,         /* 403: the organisation or key does not allow the model */
+	ERR_PROVIDER_DENIED,   /* 403: the organisation does not allow the provider */
+	ERR_ACCESS_DENIED,     /* 403: not for this user, key, organisation or role */
 	ERR_NOT_FOUND,         /* 404: also the plain "nothing there" inside the program */
 	ERR_MODEL_NOT_FOUND,   /* 404: no such model */
 	ERR_MODEL_UNAVAILABLE, /* 404: known model, no configured provider serves it */
@@ -68,7 +71,11 @@ struct err {
 	char reason[48];        /* label for programs, e.g. "PAID_MODEL_AUTH_REQUIRED"; "" = none */
 	char provider[32];      /* slug; "" = not about a provider */
 	char provider_code[64]; /* the provider's own code, for metadata; "" = none */
-	char message[512];      /* what happened and what to do next; never a secret or a prompt */
+	bool has_balance;       /* the money left is known: for ERR_NO_CREDIT */
+	int64_t balance_microusd; /* it */
+	const char *buy_url;      /* where to get more; lent for as long as the process runs; NULL =
+				     nowhere */
+	char message[512]; /* what happened and what to do next; never a secret or a prompt */
 };
 
 /* Fills *e (which may be NULL) and returns code, so that failing is one statement.
