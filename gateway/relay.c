@@ -4,6 +4,7 @@
 #include "gateway/chat.h"
 
 #define ERROR_BODY_MAX  (64 << 10) /* bytes of a refusal that are read for its message */
+#define OUT_EXTRA       (1 << 20)  /* bytes that one read of many small events may grow to */
 #define FINISH_GRACE_MS 2000       /* for usage and [DONE] behind the last finish reason */
 
 /* What the body of the answer is being read as. */
@@ -27,6 +28,7 @@ struct relay {
 	struct buf out;  /* events on their way to the client */
 	struct job *job;
 	enum body kind;
+	bool begun; /* a first byte of the body has come */
 	bool ended; /* [DONE] was written */
 };
 
@@ -75,11 +77,26 @@ static enum job_next send_out(struct relay *r, struct err *e)
 	return state == SINK_FULL ? JOB_FULL : JOB_MORE;
 }
 
+/* Ends the event that began at byte begin of out. A provider may lay its JSON out in lines; here a
+ * line's end would be the end of the data. Inside JSON it is never more than a blank. */
+static void end_event(struct relay *r, size_t begin)
+{
+	char *at, *end = r->out.data + r->out.len;
+
+	for (at = r->out.data + begin; at && (at = memchr(at, '\n', (size_t)(end - at)));)
+		*at = ' ';
+	for (at = r->out.data + begin; at && (at = memchr(at, '\r', (size_t)(end - at)));)
+		*at = ' ';
+	buf_append(&r->out, "\n\n", 2);
+}
+
 static void put_event(struct relay *r, struct slice json)
 {
+	size_t begin = r->out.len;
+
 	buf_append(&r->out, "data: ", 6);
 	buf_slice_append(&r->out, json);
-	buf_append(&r->out, "\n\n", 2);
+	end_event(r, begin);
 }
 
 /* ---- usage ---- */
@@ -106,9 +123,11 @@ static void put_end(struct relay *r)
 {
 	settle_usage(r, true);
 	if (r->req->include_usage) {
+		size_t begin = r->out.len;
+
 		buf_append(&r->out, "data: ", 6);
 		dialect_write_usage(&r->dialect, &r->out);
-		buf_append(&r->out, "\n\n", 2);
+		end_event(r, begin);
 	}
 	buf_str(&r->out, "data: [DONE]\n\n");
 	r->ended = true;
@@ -136,6 +155,12 @@ static void put_error(struct relay *r, const struct err *e, const char *request_
 
 /* ---- from the provider, on the pump thread ---- */
 
+static void collect(struct relay *r)
+{
+	r->kind = BODY_WHOLE;
+	r->body.max_bytes = r->conf->max_answer_bytes;
+}
+
 static enum job_next on_head(struct job *j, struct err *e)
 {
 	struct relay *r = j->ctx;
@@ -154,14 +179,12 @@ static enum job_next on_head(struct job *j, struct err *e)
 		r->kind = BODY_EVENTS;
 		return JOB_MORE;
 	}
-	r->kind = BODY_WHOLE;
-	r->body.max_bytes = r->conf->max_answer_bytes;
+	collect(r);
 	return JOB_MORE;
 }
 
-static enum err_code on_event(void *ctx, const struct sse_event *ev, struct err *e)
+static enum err_code take_event(struct relay *r, const struct sse_event *ev, struct err *e)
 {
-	struct relay *r = ctx;
 	struct delta delta;
 	enum err_code rc;
 
@@ -180,7 +203,7 @@ static enum err_code on_event(void *ctx, const struct sse_event *ev, struct err 
 		put_event(r, delta.json);
 		break;
 	case DELTA_DONE:
-		if (!dialect_is_finished(&r->dialect))
+		if (!dialect_may_end(&r->dialect))
 			return err_set(e, ERR_UPSTREAM_CLOSED,
 				"%s ended the stream without a finish reason", r->target->slug);
 		put_end(r);
@@ -193,6 +216,30 @@ static enum err_code on_event(void *ctx, const struct sse_event *ev, struct err 
 	if (dialect_is_finished(&r->dialect) && r->job->idle_ms > FINISH_GRACE_MS)
 		r->job->idle_ms = FINISH_GRACE_MS;
 	return ERR_OK;
+}
+
+/* Some servers put several JSON texts, a line each, into one event (openai-chat.md section 15.1).
+ */
+static bool is_one_text(struct slice data)
+{
+	return !memchr(data.ptr, '\n', data.len) ||
+	       !json_validate(slice_trim(data), &tongue_limits, NULL, NULL);
+}
+
+static enum err_code on_event(void *ctx, const struct sse_event *ev, struct err *e)
+{
+	struct slice rest = ev->data;
+	enum err_code rc = ERR_OK;
+
+	if (is_one_text(ev->data))
+		return take_event(ctx, ev, e);
+	while (!rc && rest.len) {
+		struct sse_event line = { ev->name, slice_trim(slice_cut(&rest, '\n')) };
+
+		if (line.data.len)
+			rc = take_event(ctx, &line, e);
+	}
+	return rc;
 }
 
 static enum job_next on_events(struct relay *r, enum err_code rc, struct err *e)
@@ -221,6 +268,13 @@ static enum job_next on_bytes(struct job *j, struct slice bytes, struct err *e)
 {
 	struct relay *r = j->ctx;
 
+	if (!r->begun) {
+		/* Errors under 200 come as bare JSON or HTML whatever the content type says; no
+		 * event begins like that. */
+		r->begun = true;
+		if (r->kind == BODY_EVENTS && bytes.len && memchr("{[<", bytes.ptr[0], 3))
+			collect(r);
+	}
 	if (r->kind == BODY_EVENTS)
 		return on_events(r, sse_feed(&r->sse, bytes.ptr, bytes.len, on_event, r, e), e);
 	if (r->kind == BODY_REFUSAL && bytes.len > ERROR_BODY_MAX - r->body.len) {
@@ -249,7 +303,7 @@ static enum job_next on_end(struct job *j, bool cut, struct err *e)
 		return JOB_MORE;
 	rc = sse_end(&r->sse, on_event, r, &partial, &last);
 	/* Only words of farewell can be missing or broken when all choices have finished. */
-	if (!r->ended && dialect_is_finished(&r->dialect))
+	if (!r->ended && (cut ? dialect_is_finished(&r->dialect) : dialect_may_end(&r->dialect)))
 		put_end(r);
 	next = send_out(r, e);
 	if (next == JOB_FAIL)
@@ -346,6 +400,8 @@ static void tell_failure(struct relay *r, const struct err *e, const char *reque
 {
 	if (e->code == ERR_CLIENT_GONE)
 		return;
+	if (!r->dialect.created)
+		r->dialect.created = clock_wall_ms() / 1000;
 	if (r->req->stream)
 		put_error(r, e, request_id);
 	else
@@ -367,7 +423,7 @@ enum err_code relay_chat(struct pump *pump, const struct relay_conf *conf, const
 	*res = (struct relay_result){ 0 };
 	dialect_init(&r.dialect, t, req);
 	sse_init(&r.sse, conf->max_event_bytes);
-	r.out.max_bytes = 2 * conf->max_event_bytes + ERROR_BODY_MAX;
+	r.out.max_bytes = 5 * conf->max_event_bytes + OUT_EXTRA;
 	rc = t->provider->encode(req, t, &http, e);
 	if (rc)
 		goto out;

@@ -2,335 +2,19 @@
  * translated: the client's and the provider's bytes are sent on, with the few members spliced
  * that the gateway answers for (openai-chat.md sections 2, 6, 8; gotchas of section 18). */
 #include "gateway/providers/openai_like.h"
+#include "gateway/providers/openai_request.h"
+#include "gateway/providers/refusal.h"
 #include "gateway/providers/tongue.h"
 
 #include <stdio.h>
 
-#define EDITS_MAX 24 /* splices in one chunk; a chunk that needs more is refused */
-
-/* ---- the request ---- */
-
-static void add_member(struct buf *out, bool *first)
-{
-	buf_char(out, *first ? '{' : ',');
-	*first = false;
-}
-
-static enum err_code write_body(const struct chat_req *req, const struct target *t, struct buf *out)
-{
-	const struct quirks *q = t->quirks;
-	struct json_iter it;
-	struct json_value value;
-	struct slice key;
-	bool first = true;
-
-	json_iter_init(&it, (struct json_value){ JSON_OBJECT, req->body });
-	while (json_iter_next(&it, &key, &value)) {
-		struct slice name = { key.ptr + 1, key.len - 2 };
-
-		if (json_str_is(key, "stream_options"))
-			continue; /* asked for below, whatever the client wants */
-		if (quirks_drops(q, name))
-			continue;
-		add_member(out, &first);
-		if (json_str_is(key, "model")) {
-			buf_str(out, "\"model\":");
-			buf_json_cstr(out, t->native_id);
-			continue;
-		}
-		if (q->limit == LIMIT_MAX_TOKENS && slice_is(name, "max_completion_tokens"))
-			name = SLICE("max_tokens");
-		else if (q->limit == LIMIT_MAX_COMPLETION_TOKENS && slice_is(name, "max_tokens"))
-			name = SLICE("max_completion_tokens");
-		else
-			name = quirks_name(q, name);
-		buf_char(out, '"');
-		buf_slice_append(out, name);
-		buf_str(out, "\":");
-		buf_slice_append(out, value.raw);
-	}
-	if (req->stream && !q->no_stream_options) {
-		/* Always asked for: without it there is nothing to bill by. What else the client
-		 * put into stream_options is kept. */
-		struct json_value options = req->field[CHAT_STREAM_OPTIONS].value;
-
-		add_member(out, &first);
-		buf_str(out, "\"stream_options\":{\"include_usage\":true");
-		json_iter_init(&it, options);
-		while (json_iter_next(&it, &key, &value)) {
-			if (json_str_is(key, "include_usage"))
-				continue;
-			buf_char(out, ',');
-			buf_slice_append(out, key);
-			buf_char(out, ':');
-			buf_slice_append(out, value.raw);
-		}
-		buf_char(out, '}');
-	}
-	if (first)
-		buf_char(out, '{');
-	buf_char(out, '}');
-	return buf_ok(out) ? ERR_OK : ERR_NO_MEMORY;
-}
-
-static void add_header(struct http_req *r, const char *name, const char *value)
-{
-	buf_printf(&r->headers, "%s: %s", name, value);
-	buf_char(&r->headers, '\0');
-}
-
-static enum err_code encode(
-	const struct chat_req *req, const struct target *t, struct http_req *out, struct err *e)
-{
-	int n = snprintf(out->url, sizeof(out->url), "%s%s", t->base_url, t->chat_path);
-
-	if (n < 0 || (size_t)n >= sizeof(out->url))
-		return err_set(e, ERR_CONF, "the provider's URL is longer than %zu bytes",
-			sizeof(out->url));
-	out->headers.max_bytes = 16384;
-	out->body.max_bytes = req->body.len + 4096;
-	if (out->body.max_bytes < req->body.len)
-		return err_set(e, ERR_NO_MEMORY, "the request does not fit");
-	add_header(out, "Content-Type", "application/json");
-	add_header(out, "Accept", req->stream ? "text/event-stream" : "application/json");
-	add_header(out, "Expect", ""); /* no 100-continue round trip */
-	if (strcmp(t->auth, "none") != 0 || t->api_key[0]) {
-		if (strcmp(t->auth, "bearer") == 0 || strcmp(t->auth, "none") == 0)
-			buf_printf(&out->headers, "Authorization: Bearer %s", t->api_key);
-		else
-			buf_printf(&out->headers, "%s: %s", t->auth, t->api_key);
-		buf_char(&out->headers, '\0');
-	}
-	if (!buf_room(&out->body, req->body.len + 512) || write_body(req, t, &out->body) ||
-		!buf_ok(&out->headers))
-		return err_set(
-			e, ERR_NO_MEMORY, "the request to the provider does not fit into memory");
-	return ERR_OK;
-}
-
-/* ---- errors ---- */
-
-/* The first of the usual places that holds a text (providers.md section 4.2). */
-static bool find_text(struct json_value o, struct buf *out)
-{
-	struct json_value v = json_get(o, "error"), inner;
-
-	if (o.kind == JSON_ARRAY)
-		return find_text(json_at(o, 0), out);
-	if (v.kind == JSON_OBJECT) {
-		inner = json_get(v, "message");
-		/* A router's "Provider returned error" hides the cause in metadata.raw. */
-		struct json_value raw = json_get(json_get(v, "metadata"), "raw");
-
-		if (raw.kind == JSON_STRING && json_str_is(inner.raw, "Provider returned error") &&
-			json_str_decode(raw, out))
-			return true;
-		if (inner.kind == JSON_STRING)
-			return json_str_decode(inner, out);
-		if (inner.kind == JSON_OBJECT)
-			return find_text(v, out);
-		if (json_get(v, "error").kind == JSON_OBJECT)
-			return find_text(v, out);
-	}
-	if (v.kind == JSON_STRING && json_str_bytes(v))
-		return json_str_decode(v, out);
-	static const char *const names[] = { "message", "detail", "error_description", "title" };
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		inner = json_get(o, names[i]);
-		if (inner.kind == JSON_ARRAY)
-			inner = json_get(json_at(inner, 0), "msg");
-		if (inner.kind == JSON_STRING && json_str_bytes(inner))
-			return json_str_decode(inner, out);
-	}
-	inner = json_get(json_get(o, "base_resp"), "status_msg");
-	if (inner.kind == JSON_STRING)
-		return json_str_decode(inner, out);
-	inner = json_get(json_at(json_get(o, "errors"), 0), "message");
-	return inner.kind == JSON_STRING && json_str_decode(inner, out);
-}
-
-static void find_code(struct json_value o, char *code, size_t size)
-{
-	struct json_value inner = json_get(o, "error"), v;
-	const struct json_value places[] = { json_get(inner, "code"), json_get(o, "code"),
-		json_get(inner, "type"), json_get(o, "type"), json_get(inner, "status"),
-		json_get(json_get(o, "base_resp"), "status_code") };
-
-	code[0] = '\0';
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		v = places[i];
-		if (v.kind == JSON_STRING && json_str_bytes(v) && json_str_copy(v, code, size))
-			return;
-		if (v.kind == JSON_NUMBER && slice_copy(v.raw, code, size))
-			return;
-	}
-}
-
-static bool has_any(const char *text, const char *const *words)
-{
-	for (; *words; words++)
-		if (strcasestr(text, *words))
-			return true;
-	return false;
-}
-
-/* A body that is not JSON may be a page of HTML: its markup is left out. */
-static void plain_text(struct slice body, struct buf *out)
-{
-	bool tag = false;
-
-	for (size_t i = 0; i < body.len && out->len < 200; i++) {
-		char c = body.ptr[i];
-
-		if (c == '<' || c == '>') {
-			tag = c == '<';
-			c = ' ';
-		}
-		if (!tag && (c != ' ' || (out->len && out->data[out->len - 1] != ' ')))
-			buf_char(out, c == '\n' || c == '\r' || c == '\t' ? ' ' : c);
-	}
-	out->len = utf8_whole(buf_slice(out));
-}
-
-/* What the provider says in a text that may quote a key back at us: anything that looks like one
- * is masked. */
-static void mask_keys(char *text)
-{
-	static const char *const marks[] = { "sk-", "Bearer ", "key-", "AIza", "gsk_", "xai-",
-		"hf_" };
-
-	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
-		for (char *at = text; (at = strstr(at, marks[i]));) {
-			at += strlen(marks[i]);
-			for (; *at && *at != ' ' && *at != '"' && *at != '\'' && *at != ',' &&
-				*at != ')';
-				at++)
-				*at = '*';
-		}
-	}
-}
-
-static enum err_code make_error(const struct target *t, int status, struct json_value tree,
-	struct slice body, struct err *e)
-{
-	static const char *const too_long[] = { "maximum context length", "prompt is too long",
-		"context_length_exceeded", "input token count", "too many tokens",
-		"exceeds the context window", "input is too long", "max_prompt_tokens",
-		"request too large for model", NULL };
-	static const char *const no_money[] = { "insufficient_quota", "credit balance is too low",
-		"NOT_ENOUGH_BALANCE", "exceeded_current_quota", NULL };
-	struct buf text = { .max_bytes = 4096 };
-	char code[64], message[420];
-	enum err_code rc;
-	const char *said;
-
-	find_code(tree, code, sizeof(code));
-	if (tree.kind == JSON_ABSENT)
-		plain_text(body, &text);
-	else if (!find_text(tree, &text))
-		buf_reset(&text);
-	said = buf_cstr(&text);
-	str_copy_cut(message, sizeof(message), said && *said ? said : "no explanation given");
-	buf_fini(&text);
-	mask_keys(message);
-	mask_keys(code);
-	if (status == 400 || status == 413 || status == 422 || status == 200) {
-		if (has_any(message, too_long) || has_any(code, too_long)) {
-			rc = err_set(e, ERR_CONTEXT_LENGTH, "%s: %s", t->slug, message);
-			goto out;
-		}
-	}
-	if (status == 402 || has_any(code, no_money) || has_any(message, no_money)) {
-		/* The operator's account, not the caller's: nothing the caller could pay (402 would
-		 * say so). */
-		rc = err_set(e, ERR_UPSTREAM_STATUS,
-			"%s cannot serve this gateway at present (account)", t->slug);
-		e->status = status == 402 ? 503 : status;
-		e->retry = -1;
-	} else if (status == 401 || status == 403) {
-		rc = err_set(e, ERR_UPSTREAM_STATUS,
-			"%s refused the gateway's own key or its rights: %s", t->slug, message);
-		e->status = status;
-	} else {
-		rc = err_set(e, ERR_UPSTREAM_STATUS, "%s: %s", t->slug, message);
-		e->status = status >= 400 && status <= 599 ? status : 502;
-		e->retry =
-			status == 408 || status == 409 || status == 429 || status >= 500 ? 1 : -1;
-	}
-out:
-	e->upstream_status = status;
-	str_copy_cut(e->provider, sizeof(e->provider), t->slug);
-	str_copy_cut(e->provider_code, sizeof(e->provider_code), code);
-	return rc;
-}
+/* ---- answers ---- */
 
 static enum err_code decode_error(
 	const struct target *t, int status, struct slice body, struct err *e)
 {
-	struct json_value tree = { JSON_ABSENT, slice_trim(body) };
-
-	if (json_validate(tree.raw, &tongue_limits, &tree.kind, NULL) ||
-		(tree.kind != JSON_OBJECT && tree.kind != JSON_ARRAY))
-		tree.kind = JSON_ABSENT;
-	return make_error(t, status, tree, body, e);
+	return refusal_of_body(t, status, body, e);
 }
-
-/* The status to give an error that came under HTTP 200: its own numeric code, else 502. */
-static int status_of(struct json_value error)
-{
-	int64_t n;
-
-	if (json_int(json_get(error, "code"), &n) && n >= 400 && n <= 599)
-		return (int)n;
-	return 502;
-}
-
-static enum err_code error_in_answer(
-	const struct target *t, struct json_value whole, struct json_value error, struct err *e)
-{
-	return make_error(t, status_of(error), whole, whole.raw, e);
-}
-
-/* ---- splicing ---- */
-
-/* Replacements in a text, sorted by place before they are used; they never overlap. */
-struct edits {
-	struct {
-		struct slice what, with;
-	} at[EDITS_MAX];
-	size_t n;
-	bool too_many;
-};
-
-static void edit(struct edits *es, struct slice what, struct slice with)
-{
-	size_t i = es->n;
-
-	if (i == EDITS_MAX) {
-		es->too_many = true;
-		return;
-	}
-	es->n++;
-	for (; i && es->at[i - 1].what.ptr > what.ptr; i--)
-		es->at[i] = es->at[i - 1];
-	es->at[i].what = what;
-	es->at[i].with = with;
-}
-
-static void splice(struct slice text, const struct edits *es, struct buf *out)
-{
-	const char *p = text.ptr;
-
-	for (size_t i = 0; i < es->n; i++) {
-		buf_append(out, p, (size_t)(es->at[i].what.ptr - p));
-		buf_slice_append(out, es->at[i].with);
-		p = es->at[i].what.ptr + es->at[i].what.len;
-	}
-	buf_append(out, p, (size_t)(text.ptr + text.len - p));
-}
-
-/* ---- answers ---- */
 
 enum top {
 	TOP_ID,
@@ -350,47 +34,23 @@ enum top {
 			{ .name = "error" }, \
 	}
 
-/* Writes an answer or chunk: the provider's members in their order, with our model, one id and
- * one created for all chunks, the choices as edited, and what the shape demands added where it
- * is missing. Usage is left out where the client is told it separately. */
-static void write_answer(struct dialect *d, const struct json_member *top, struct slice text,
-	const char *object, bool with_usage, const struct edits *es, struct buf *out)
+/* Providers' keys are compared as they are written: nobody escapes them. */
+static bool key_is(struct slice key, const char *name, size_t len)
 {
-	struct json_iter it;
-	struct json_value v;
-	struct slice key;
-
-	buf_str(out, "{\"id\":");
-	buf_json_cstr(out, d->id);
-	buf_printf(out, ",\"object\":\"%s\",\"created\":%lld,\"model\":", object,
-		(long long)d->created);
-	buf_json_cstr(out, d->target->public_id);
-	json_iter_init(&it, (struct json_value){ JSON_OBJECT, text });
-	while (json_iter_next(&it, &key, &v)) {
-		if (key.ptr == top[TOP_ID].whole.ptr || key.ptr == top[TOP_OBJECT].whole.ptr ||
-			key.ptr == top[TOP_CREATED].whole.ptr ||
-			key.ptr == top[TOP_MODEL].whole.ptr)
-			continue;
-		if (key.ptr == top[TOP_USAGE].whole.ptr && !with_usage)
-			continue;
-		buf_char(out, ',');
-		buf_slice_append(out, key);
-		buf_char(out, ':');
-		if (key.ptr == top[TOP_CHOICES].whole.ptr)
-			splice(v.raw, es, out);
-		else
-			buf_slice_append(out, v.raw);
-	}
-	buf_char(out, '}');
+	return key.len == len + 2 && memcmp(key.ptr + 1, name, len) == 0;
 }
+#define KEY_IS(key, name) key_is(key, name, sizeof(name) - 1)
 
 /* The id and time of the answer: the first ones seen, or made up. */
 static void take_head(struct dialect *d, const struct json_member *top, int64_t now_s)
 {
 	if (!d->id[0] && (!json_str_copy(top[TOP_ID].value, d->id, sizeof(d->id)) || !d->id[0]))
 		snprintf(d->id, sizeof(d->id), "chatcmpl-%llx", (unsigned long long)now_s);
-	if (!d->created && (!json_int(top[TOP_CREATED].value, &d->created) || d->created <= 0))
+	if (d->created)
+		return;
+	if (!json_int(top[TOP_CREATED].value, &d->created) || d->created <= 0)
 		d->created = now_s;
+	snprintf(d->created_text, sizeof(d->created_text), "%lld", (long long)d->created);
 }
 
 static bool take_usage(struct dialect *d, struct json_value usage)
@@ -403,137 +63,316 @@ static bool take_usage(struct dialect *d, struct json_value usage)
 	return true;
 }
 
-/* The bytes of text a message or delta carries. */
-static size_t text_bytes(struct json_value message)
+/* The member's value becomes this one; where it is missing it is put in front. */
+static void set_member(struct splice *s, const struct json_member *m, struct slice object,
+	struct slice value, bool is_string)
 {
-	static const char *const names[] = { "content", "reasoning", "reasoning_content",
-		"refusal" };
+	struct slice had = m->value.raw, front = { object.ptr + 1, 0 };
+	size_t from = s->text.len;
+
+	if (m->value.kind && is_string && had.len == value.len + 2 && had.ptr[0] == '"' &&
+		memcmp(had.ptr + 1, value.ptr, value.len) == 0)
+		return;
+	if (m->value.kind && !is_string && slice_eq(had, value))
+		return;
+	if (!m->value.kind)
+		buf_printf(&s->text, "\"%s\":", m->name);
+	if (is_string)
+		buf_json_str(&s->text, value);
+	else
+		buf_slice_append(&s->text, value);
+	if (!m->value.kind)
+		buf_char(&s->text, ',');
+	splice_put(s, m->value.kind ? had : front, from);
+}
+
+/* A member of text and the comma that parts it from its neighbour. */
+static struct slice with_comma(struct slice text, struct slice member)
+{
+	const char *begin = member.ptr, *end = member.ptr + member.len, *last = text.ptr + text.len;
+
+	while (end < last && strchr(" \t\r\n", *end))
+		end++;
+	if (end < last && *end == ',')
+		return (struct slice){ begin, (size_t)(end + 1 - begin) };
+	end = member.ptr + member.len;
+	while (begin > text.ptr && begin[-1] != ',' && begin[-1] != '{')
+		begin--;
+	if (begin > text.ptr && begin[-1] == ',')
+		begin--;
+	return (struct slice){ begin, (size_t)(end - begin) };
+}
+
+/* Writes an answer or chunk: the provider's own text, with the choices as edited, our model, one
+ * id and one created for all chunks. Usage is left out where the client is told it separately. */
+static void write_answer(struct dialect *d, const struct json_member *top, struct slice text,
+	const char *object, bool with_usage, struct buf *out)
+{
+	struct splice *s = &d->splice;
+
+	set_member(s, &top[TOP_ID], text, slice_of(d->id), true);
+	set_member(s, &top[TOP_OBJECT], text, slice_of(object), true);
+	set_member(s, &top[TOP_CREATED], text, slice_of(d->created_text), false);
+	set_member(s, &top[TOP_MODEL], text, slice_of(d->target->public_id), true);
+	if (top[TOP_ERROR].value.kind > JSON_NULL) /* {}, "" and the like, which SDKs raise on */
+		splice_str(s, top[TOP_ERROR].value.raw, "null");
+	if (top[TOP_USAGE].value.kind && !with_usage)
+		splice_str(s, with_comma(text, top[TOP_USAGE].whole), "");
+	splice_write(s, text, out);
+}
+
+/* ---- choices ---- */
+
+/* A message or delta of a choice, on its way to being put right. */
+struct words {
+	unsigned index; /* of the choice */
+	bool whole;     /* a message; else a delta */
+	bool first;     /* nothing of this choice came before */
+	size_t text_bytes;
+	/* what was found */
+	bool role, content, wrong;
+	bool empty; /* no member says anything */
+	struct json_value calls;
+	bool calls_right;
+};
+
+static bool is_set(const uint64_t *bits, unsigned i)
+{
+	return bits[i >> 6] >> (i & 63) & 1;
+}
+
+static void set(uint64_t *bits, unsigned i)
+{
+	bits[i >> 6] |= UINT64_C(1) << (i & 63);
+}
+
+/* Is this member to be left out? The role is told once, and nulls and empty lists that strict
+ * clients choke on are dropped (gotcha 7). */
+static bool is_superfluous(const struct words *w, struct slice key, struct json_value v)
+{
+	if (KEY_IS(key, "role"))
+		return v.kind != JSON_STRING || (!w->whole && !w->first);
+	if (KEY_IS(key, "tool_calls"))
+		return v.kind != JSON_ARRAY || !json_is_truthy(v);
+	return v.kind == JSON_NULL && KEY_IS(key, "function_call");
+}
+
+static bool is_text(struct slice key)
+{
+	return KEY_IS(key, "content") || KEY_IS(key, "reasoning") ||
+	       KEY_IS(key, "reasoning_content") || KEY_IS(key, "refusal");
+}
+
+static void look_at_words(struct dialect *d, struct words *w, struct json_value object)
+{
 	struct json_iter it;
 	struct json_value v;
 	struct slice key;
-	size_t n = 0;
 
-	json_iter_init(&it, message);
+	w->empty = true;
+	json_iter_init(&it, object);
 	while (json_iter_next(&it, &key, &v)) {
-		if (v.kind == JSON_STRING) {
-			for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-				if (json_str_is(key, names[i]))
-					n += json_str_bytes(v);
-		} else if (v.kind == JSON_ARRAY && json_str_is(key, "tool_calls")) {
-			struct json_iter calls;
-			struct json_value call;
-			struct slice none;
+		w->content |= KEY_IS(key, "content");
+		if (is_superfluous(w, key, v)) {
+			w->wrong = true;
+			continue;
+		}
+		w->role |= KEY_IS(key, "role");
+		if (is_text(key)) {
+			size_t n = v.kind == JSON_STRING ? json_str_bytes(v) : 0;
 
-			json_iter_init(&calls, v);
-			while (json_iter_next(&calls, &none, &call)) {
-				struct json_value f = json_get(call, "function");
+			w->text_bytes += n;
+			w->empty &= !n && v.kind <= JSON_STRING;
+			continue;
+		}
+		w->empty = false;
+		if (KEY_IS(key, "tool_calls")) {
+			struct tool_pieces p = { v, w->index, w->whole, d->id };
 
-				n += json_str_bytes(json_get(f, "arguments")) +
-				     json_str_bytes(json_get(f, "name"));
-			}
+			w->calls = v;
+			w->calls_right = tool_calls_take(&d->calls, &p, &w->text_bytes);
+			w->wrong |= !w->calls_right;
+			set(d->called, w->index);
 		}
 	}
-	return n;
 }
 
-/* Notes and, where needed, rewrites the finish reason of a choice. */
-static enum err_code take_finish(
-	struct dialect *d, int64_t index, struct json_value finish, struct edits *es, struct err *e)
+/* Writes the object anew without what is superfluous. false: it cannot be put right. */
+static bool write_words(
+	struct dialect *d, const struct words *w, struct json_value object, struct buf *out)
 {
+	struct json_iter it;
+	struct json_value v;
+	struct slice key;
+	bool first = true;
+
+	buf_char(out, '{');
+	if (!w->role && w->first) {
+		buf_str(out, "\"role\":\"assistant\"");
+		first = false;
+	}
+	json_iter_init(&it, object);
+	while (json_iter_next(&it, &key, &v)) {
+		struct tool_pieces p = { v, w->index, w->whole, d->id };
+
+		if (is_superfluous(w, key, v))
+			continue;
+		if (!first)
+			buf_char(out, ',');
+		first = false;
+		buf_slice_append(out, key);
+		buf_char(out, ':');
+		if (v.kind != JSON_ARRAY || v.raw.ptr != w->calls.raw.ptr || w->calls_right)
+			buf_slice_append(out, v.raw);
+		else if (!tool_calls_write(&d->calls, &p, out))
+			return false;
+	}
+	if (w->whole && !w->content)
+		buf_str(out, first ? "\"content\":null" : ",\"content\":null");
+	buf_char(out, '}');
+	return true;
+}
+
+/* Notes what a message or delta holds and puts it right where it must be. */
+static bool take_words(struct dialect *d, struct words *w, struct json_value object)
+{
+	struct splice *s = &d->splice;
+	size_t from = s->text.len;
+
+	look_at_words(d, w, object);
+	if (w->wrong || (w->whole && !w->content)) {
+		if (!write_words(d, w, object, &s->text))
+			return false;
+		splice_put(s, object.raw, from);
+	} else if (w->first && !w->role) {
+		bool bare = !json_is_truthy(object);
+
+		splice_str(s, (struct slice){ object.raw.ptr + 1, 0 },
+			bare ? "\"role\":\"assistant\"" : "\"role\":\"assistant\",");
+	}
+	return true;
+}
+
+/* Notes and, where needed, rewrites the finish reason of a choice. *again: it had finished. */
+static enum err_code take_finish(
+	struct dialect *d, unsigned index, struct json_value finish, bool *again, struct err *e)
+{
+	struct splice *s = &d->splice;
 	char said[64];
 	const char *word;
 
+	*again = false;
 	if (finish.kind != JSON_STRING)
 		return ERR_OK;
 	if (!json_str_copy(finish, said, sizeof(said)))
 		str_copy_cut(said, sizeof(said), "unknown");
-	if (!said[0]) { /* what some send for null */
-		edit(es, finish.raw, SLICE("null"));
+	*again = is_set(d->finished, index);
+	if (!said[0] || *again) { /* "" is what some send for null */
+		splice_str(s, finish.raw, "null");
 		return ERR_OK;
 	}
 	word = finish_reason_of(slice_of(said));
 	if (word && strcmp(word, "error") == 0)
 		return err_set(e, ERR_UPSTREAM_CLOSED, "%s ended the answer with \"%s\"",
 			d->target->slug, said);
-	if (!word)
-		word = "stop";
-	if (strcmp(word, said) != 0)
-		edit(es, (struct slice){ finish.raw.ptr + 1, finish.raw.len - 2 }, slice_of(word));
-	if (index >= 0 && index < 128) {
-		uint64_t bit = UINT64_C(1) << (index & 63);
+	if (!word || (strcmp(word, "stop") == 0 && is_set(d->called, index)))
+		word = is_set(d->called, index) ? "tool_calls" : "stop";
+	if (strcmp(word, said) != 0) {
+		size_t from = s->text.len;
 
-		if (!(d->finished[index >> 6] & bit))
-			d->choices_finished++;
-		d->finished[index >> 6] |= bit;
+		buf_printf(&s->text, "\"%s\",\"native_finish_reason\":", word);
+		buf_slice_append(&s->text, finish.raw);
+		splice_put(s, finish.raw, from);
 	}
+	set(d->finished, index);
+	d->choices_finished++;
 	if (index == 0)
 		str_copy_cut(d->finish_reason, sizeof(d->finish_reason), word);
 	return ERR_OK;
 }
 
-/* Is this member of a delta to be left out? The role is told once per choice, and nulls that
- * strict clients choke on are dropped (gotcha 7). */
-static bool is_superfluous(
-	const struct dialect *d, int64_t index, struct slice key, struct json_value v)
-{
-	if (json_str_is(key, "role"))
-		return v.kind != JSON_STRING ||
-		       (index < 128 && d->role_sent[index >> 6] >> (index & 63) & 1);
-	return v.kind == JSON_NULL &&
-	       (json_str_is(key, "tool_calls") || json_str_is(key, "function_call"));
-}
+struct choice {
+	struct json_value index, error, message, delta, finish;
+};
 
-/* Notes what a delta holds and rewrites it into scratch when something must go. scratch has room
- * for the whole event, so what was edited in stays where it is. */
-static void take_delta(struct dialect *d, int64_t index, struct json_value delta, struct edits *es,
-	struct buf *scratch)
+static struct choice read_choice(struct json_value object)
 {
-	size_t begin = scratch->len;
-	bool superfluous = false, role = false;
+	struct choice c = { .index.kind = JSON_ABSENT };
 	struct json_iter it;
 	struct json_value v;
 	struct slice key;
 
-	json_iter_init(&it, delta);
+	json_iter_init(&it, object);
 	while (json_iter_next(&it, &key, &v)) {
-		superfluous |= is_superfluous(d, index, key, v);
-		role |= json_str_is(key, "role");
-		d->saw_tool_calls |= v.kind == JSON_ARRAY && json_str_is(key, "tool_calls");
+		if (KEY_IS(key, "index"))
+			c.index = v;
+		else if (KEY_IS(key, "delta"))
+			c.delta = v;
+		else if (KEY_IS(key, "message"))
+			c.message = v;
+		else if (KEY_IS(key, "finish_reason"))
+			c.finish = v;
+		else if (KEY_IS(key, "error"))
+			c.error = v;
 	}
-	if (superfluous) {
-		json_iter_init(&it, delta);
-		while (json_iter_next(&it, &key, &v)) {
-			if (is_superfluous(d, index, key, v))
-				continue;
-			buf_char(scratch, scratch->len == begin ? '{' : ',');
-			buf_slice_append(scratch, key);
-			buf_char(scratch, ':');
-			buf_slice_append(scratch, v.raw);
-		}
-		if (scratch->len == begin)
-			buf_char(scratch, '{');
-		buf_char(scratch, '}');
-		edit(es, delta.raw, (struct slice){ scratch->data + begin, scratch->len - begin });
-	}
-	if (role && index < 128)
-		d->role_sent[index >> 6] |= UINT64_C(1) << (index & 63);
+	return c;
 }
 
-static enum err_code take_choice(struct dialect *d, struct json_value choice, struct edits *es,
-	struct buf *scratch, struct delta *out, struct err *e)
+static enum err_code invalid(const struct dialect *d, const char *what, struct err *e)
 {
-	struct json_value error = json_get(choice, "error"), delta = json_get(choice, "delta");
-	int64_t index;
+	return err_set(e, ERR_UPSTREAM_INVALID, "%s sent %s", d->target->slug, what);
+}
 
-	if (json_is_truthy(error))
-		return error_in_answer(d->target, choice, error, e);
-	if (!json_int(json_get(choice, "index"), &index) || index < 0)
-		index = 0;
-	if (delta.kind == JSON_OBJECT) {
-		take_delta(d, index, delta, es, scratch);
-		out->text_bytes += text_bytes(delta);
+/* Takes one choice, the nth of its chunk. *says: the client has to see it. */
+static enum err_code take_choice(struct dialect *d, struct json_value object, size_t nth,
+	struct words *w, bool *says, struct err *e)
+{
+	struct choice c = read_choice(object);
+	struct json_value words = w->whole ? c.message : c.delta;
+	struct splice *s = &d->splice;
+	bool again, finished_before;
+	enum err_code rc;
+	int64_t n = 0;
+
+	if (object.kind != JSON_OBJECT)
+		return invalid(d, "a choice that is no object", e);
+	if (json_is_truthy(c.error))
+		return refusal_of_tree(d->target, object, c.error, e);
+	if (c.index.kind != JSON_NUMBER) {
+		n = w->whole ? (int64_t)nth : 0;
+		/* null is no number either, and both would stand there */
+		size_t from = s->text.len;
+
+		buf_printf(&s->text, c.index.kind ? "%lld" : "\"index\":%lld,", (long long)n);
+		splice_put(s, c.index.kind ? c.index.raw : (struct slice){ object.raw.ptr + 1, 0 },
+			from);
+	} else if (!json_int(c.index, &n)) {
+		n = -1;
 	}
-	return take_finish(d, index, json_get(choice, "finish_reason"), es, e);
+	if (n < 0 || n >= CHOICES_MAX)
+		return invalid(d, "a choice with an index out of range", e);
+	w->index = (unsigned)n;
+	w->first = !is_set(d->seen, w->index);
+	finished_before = is_set(d->finished, w->index);
+	if (w->whole && (words.kind != JSON_OBJECT || !w->first))
+		return invalid(d, "a choice without a message, or twice", e);
+	if (w->first)
+		d->choices_seen++;
+	set(d->seen, w->index);
+	w->empty = true;
+	if (words.kind == JSON_OBJECT) {
+		if (!take_words(d, w, words))
+			return invalid(d, "more tool calls than fit", e);
+	} else {
+		splice_str(s, words.kind ? words.raw : (struct slice){ object.raw.ptr + 1, 0 },
+			words.kind ? "{}"
+			: w->first ? "\"delta\":{\"role\":\"assistant\"},"
+				   : "\"delta\":{},");
+	}
+	rc = take_finish(d, w->index, c.finish, &again, e);
+	/* Farewells after the farewell: gotcha 5. */
+	*says = *says || !(w->empty && finished_before);
+	return rc;
 }
 
 static enum err_code not_json(const struct dialect *d, const char *what, struct err *e)
@@ -545,26 +384,41 @@ static enum err_code not_json(const struct dialect *d, const char *what, struct 
 		what, why);
 }
 
+/* An error that is not the object it should be: Google's in an array, or words in an event called
+ * "error". */
+static bool is_error_elsewhere(struct slice text, bool named, struct json_value *tree)
+{
+	*tree = (struct json_value){ JSON_ABSENT, text };
+	if (!named && (!text.len || text.ptr[0] != '['))
+		return false;
+	if (json_validate(text, &tongue_limits, &tree->kind, NULL) || tree->kind != JSON_ARRAY)
+		tree->kind = JSON_ABSENT;
+	return named || json_is_truthy(json_get(json_at(*tree, 0), "error"));
+}
+
 static enum err_code decode_event(struct dialect *d, const struct sse_event *ev, int64_t now_s,
 	struct delta *out, struct err *e)
 {
 	struct json_member top[TOP_FIELDS] = TOP_MEMBERS;
 	struct slice text = slice_trim(ev->data), none;
-	struct json_value choice;
-	struct edits es;
+	bool named = slice_is(ev->name, "error"), usage, says = false;
+	struct json_value choice, tree;
 	struct json_iter it;
-	size_t choices = 0, room;
+	size_t choices = 0;
 	enum err_code rc;
-	bool usage;
 
 	*out = (struct delta){ .kind = DELTA_SKIP };
 	if (slice_starts(text, "[DONE]")) {
 		out->kind = DELTA_DONE;
 		return ERR_OK;
 	}
-	if (!text.len ||
-		text.ptr[0] != '{') { /* "ping" and the like: says nothing, loses nothing */
-		d->malformed++;
+	if (!text.len || text.ptr[0] != '{') {
+		if (is_error_elsewhere(text, named, &tree)) {
+			out->kind = DELTA_ERROR;
+			return refusal_of_tree(
+				d->target, tree, json_get(json_at(tree, 0), "error"), e);
+		}
+		d->malformed++; /* "ping" and the like: says nothing, loses nothing */
 		return ERR_OK;
 	}
 	rc = json_scan(text, &tongue_limits, top, TOP_FIELDS, e);
@@ -572,44 +426,42 @@ static enum err_code decode_event(struct dialect *d, const struct sse_event *ev,
 		d->malformed++;
 		return not_json(d, "an event", e);
 	}
-	if (json_is_truthy(top[TOP_ERROR].value) || slice_is(ev->name, "error")) {
+	if (named || json_is_truthy(top[TOP_ERROR].value)) {
 		out->kind = DELTA_ERROR;
-		return error_in_answer(d->target, (struct json_value){ JSON_OBJECT, text },
+		return refusal_of_tree(d->target, (struct json_value){ JSON_OBJECT, text },
 			top[TOP_ERROR].value, e);
 	}
 	usage = take_usage(d, top[TOP_USAGE].value);
+	if (!json_is_truthy(top[TOP_CHOICES].value)) {
+		out->kind = usage ? DELTA_USAGE : DELTA_SKIP;
+		return ERR_OK;
+	}
 	take_head(d, top, now_s);
-	/* The rewritten deltas stand in the first half of d->out, the chunk behind them; neither
-	 * may move while it is made. */
-	room = 2 * text.len + MODEL_ID_MAX + 512;
-	buf_reset(&d->out);
-	d->out.max_bytes = room;
-	if (!buf_room(&d->out, room))
-		return err_set(e, ERR_NO_MEMORY, "no memory for an event of %zu bytes", text.len);
-	es.n = 0;
-	es.too_many = false;
+	splice_reset(&d->splice, 4 * text.len + 4096);
 	json_iter_init(&it, top[TOP_CHOICES].value);
 	for (; json_iter_next(&it, &none, &choice); choices++) {
-		rc = take_choice(d, choice, &es, &d->out, out, e);
+		struct words w = { .whole = false };
+
+		rc = take_choice(d, choice, choices, &w, &says, e);
+		out->text_bytes += w.text_bytes;
 		if (rc) {
 			out->kind = DELTA_ERROR;
 			return rc;
 		}
 	}
-	if (!choices) {
+	if (!choices || !says) {
 		out->kind = usage ? DELTA_USAGE : DELTA_SKIP;
 		return ERR_OK;
 	}
-	size_t begin = d->out.len;
-
-	write_answer(d, top, text, "chat.completion.chunk", false, &es, &d->out);
-	if (es.too_many || !buf_ok(&d->out)) {
+	buf_reset(&d->out);
+	d->out.max_bytes = 5 * text.len + 8192;
+	write_answer(d, top, text, "chat.completion.chunk", false, &d->out);
+	if (!buf_ok(&d->out)) {
 		d->malformed++;
-		return err_set(e, ERR_UPSTREAM_INVALID, "%s sent an event that cannot be put right",
-			d->target->slug);
+		return invalid(d, "an event that cannot be put right", e);
 	}
 	out->kind = DELTA_CHUNK;
-	out->json = slice_from(buf_slice(&d->out), begin);
+	out->json = buf_slice(&d->out);
 	return ERR_OK;
 }
 
@@ -619,51 +471,43 @@ static enum err_code decode(struct dialect *d, struct slice content_type, struct
 	struct json_member top[TOP_FIELDS] = TOP_MEMBERS;
 	struct slice text = slice_trim(body), none;
 	struct json_value whole = { JSON_OBJECT, text }, choice;
-	struct edits es = { .n = 0 };
 	struct json_iter it;
-	size_t choices = 0;
+	unsigned choices = 0;
+	bool says = false;
 	int64_t n;
 	enum err_code rc;
 
 	(void)content_type;
+	if (is_error_elsewhere(text, false, &choice))
+		return refusal_of_tree(d->target, choice, json_get(json_at(choice, 0), "error"), e);
 	rc = json_scan(text, &tongue_limits, top, TOP_FIELDS, e);
 	if (rc)
 		return not_json(d, "an answer", e);
 	if (json_is_truthy(top[TOP_ERROR].value))
-		return error_in_answer(d->target, whole, top[TOP_ERROR].value, e);
+		return refusal_of_tree(d->target, whole, top[TOP_ERROR].value, e);
 	if (json_int(json_get(json_get(whole, "base_resp"), "status_code"), &n) && n != 0)
-		return error_in_answer(d->target, whole, whole, e);
+		return refusal_of_tree(d->target, whole, whole, e);
 	take_head(d, top, now_s);
+	splice_reset(&d->splice, 4 * text.len + 4096);
 	json_iter_init(&it, top[TOP_CHOICES].value);
 	for (; json_iter_next(&it, &none, &choice); choices++) {
-		struct json_value error = json_get(choice, "error"),
-				  message = json_get(choice, "message");
-		int64_t index;
+		struct words w = { .whole = true };
 
-		if (json_is_truthy(error))
-			return error_in_answer(d->target, choice, error, e);
-		if (message.kind != JSON_OBJECT)
-			return err_set(e, ERR_UPSTREAM_INVALID,
-				"%s sent a choice without a message", d->target->slug);
-		out->text_bytes += text_bytes(message);
-		if (!json_int(json_get(choice, "index"), &index))
-			index = (int64_t)choices;
-		rc = take_finish(d, index, json_get(choice, "finish_reason"), &es, e);
+		rc = take_choice(d, choice, choices, &w, &says, e);
 		if (rc)
 			return rc;
+		out->text_bytes += w.text_bytes;
 	}
 	if (!choices)
-		return err_set(e, ERR_UPSTREAM_INVALID, "%s sent an answer without choices",
-			d->target->slug);
+		return invalid(d, "an answer without choices", e);
 	if (d->choices_finished < choices)
 		return err_set(e, ERR_UPSTREAM_CLOSED, "%s sent an answer without a finish reason",
 			d->target->slug);
 	(void)take_usage(d, top[TOP_USAGE].value);
-	out->json.max_bytes = text.len + MODEL_ID_MAX + 512;
-	write_answer(d, top, text, "chat.completion", true, &es, &out->json);
-	if (es.too_many || !buf_ok(&out->json))
-		return err_set(e, ERR_UPSTREAM_INVALID,
-			"%s sent an answer that cannot be put right", d->target->slug);
+	out->json.max_bytes = 5 * text.len + 8192;
+	write_answer(d, top, text, "chat.completion", true, &out->json);
+	if (!buf_ok(&out->json))
+		return invalid(d, "an answer that cannot be put right", e);
 	out->usage = d->usage;
 	str_copy_cut(out->finish_reason, sizeof(out->finish_reason), d->finish_reason);
 	return ERR_OK;
@@ -672,7 +516,7 @@ static enum err_code decode(struct dialect *d, struct slice content_type, struct
 const struct provider provider_openai = {
 	.name = "openai",
 	.can = CAN_STREAM | CAN_TOOLS | CAN_IMAGES,
-	.encode = encode,
+	.encode = openai_encode,
 	.decode = decode,
 	.decode_event = decode_event,
 	.decode_error = decode_error,

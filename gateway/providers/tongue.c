@@ -44,13 +44,19 @@ void dialect_fini(struct dialect *d)
 {
 	buf_fini(&d->out);
 	buf_fini(&d->usage_json);
-	free(d->own);
-	d->own = NULL;
+	splice_fini(&d->splice);
+	tool_calls_free(d->calls);
+	d->calls = NULL;
 }
 
 bool dialect_is_finished(const struct dialect *d)
 {
 	return d->choices_finished > 0 && d->choices_finished >= (unsigned)d->req->n;
+}
+
+bool dialect_may_end(const struct dialect *d)
+{
+	return d->choices_finished > 0 && d->choices_finished == d->choices_seen;
 }
 
 const char *finish_reason_of(struct slice said)
@@ -237,9 +243,13 @@ enum err_code answer_write_events(const struct answer *a, struct buf *out, struc
 		}
 		if (json_object_object_get_ex(message, "tool_calls", &calls) &&
 			json_object_is_type(calls, json_type_array))
-			for (size_t k = 0; k < json_object_array_length(calls); k++)
-				json_object_object_add(json_object_array_get_idx(calls, k), "index",
-					json_object_new_int64((int64_t)k));
+			for (size_t k = 0; k < json_object_array_length(calls); k++) {
+				struct json_object *call = json_object_array_get_idx(calls, k);
+
+				if (json_object_is_type(call, json_type_object))
+					json_object_object_add(
+						call, "index", json_object_new_int64((int64_t)k));
+			}
 		write_event(head, choice_of(index, json_object_get(message), NULL), out);
 		write_event(head,
 			choice_of(index, json_object_new_object(),

@@ -13,6 +13,8 @@
 #include "base/buf.h"
 #include "base/json_scan.h"
 #include "base/sse.h"
+#include "gateway/providers/splice.h"
+#include "gateway/providers/tool_calls.h"
 
 #define MODEL_ID_MAX 192 /* bytes of a model id with its NUL */
 #define SLUG_MAX     32  /* bytes of a provider slug with its NUL */
@@ -115,22 +117,27 @@ struct delta {
 	size_t text_bytes; /* generated text in it: content, reasoning, tool arguments, refusal */
 };
 
+#define CHOICES_MAX 128 /* of one answer */
+
 /* What a stream has shown so far; one per attempt, made by dialect_init(). */
 struct dialect {
 	const struct target *target;
 	const struct chat_req *req;
-	struct usage usage;        /* the last figures reported; never summed */
-	char id[64];               /* the answer's id: same in all chunks */
-	char finish_reason[24];    /* the last one seen on choice 0 */
-	int64_t created;           /* unix seconds, 0 = not seen yet */
-	uint64_t finished[2];      /* a bit per choice index that had a finish reason */
-	uint64_t role_sent[2];     /* a bit per choice index whose role went out */
-	uint64_t malformed;        /* events that could not be read */
-	unsigned choices_finished; /* how many bits are set in finished */
-	bool saw_tool_calls;
-	struct buf out;        /* the chunk being made */
-	struct buf usage_json; /* the last usage object reported, as the provider wrote it */
-	void *own;             /* a dialect's own state, freed by its fini */
+	struct usage usage;     /* the last figures reported; never summed */
+	char id[64];            /* the answer's id: same in all chunks */
+	char finish_reason[24]; /* the last one seen on choice 0 */
+	int64_t created;        /* unix seconds, 0 = not seen yet */
+	uint64_t finished[2];   /* a bit per choice index that had a finish reason */
+	uint64_t seen[2];       /* a bit per choice index that came up; its role went out */
+	uint64_t called[2];     /* a bit per choice index that called a tool */
+	uint64_t malformed;     /* events that could not be read */
+	unsigned choices_seen;  /* how many bits are set in seen, in finished */
+	unsigned choices_finished;
+	char created_text[24];    /* created, as it is written */
+	struct tool_calls *calls; /* of the stream so far */
+	struct splice splice;     /* what is changed in the chunk being made */
+	struct buf out;           /* the chunk being made */
+	struct buf usage_json;    /* the last usage object reported, as the provider wrote it */
 };
 void dialect_init(struct dialect *d, const struct target *t, const struct chat_req *req);
 void dialect_fini(struct dialect *d);
@@ -159,6 +166,9 @@ extern const struct json_limits tongue_limits;
 
 /* Have all n choices that were asked for finished? */
 bool dialect_is_finished(const struct dialect *d);
+
+/* Have all choices that came up finished, and did one? Some providers know only n = 1. */
+bool dialect_may_end(const struct dialect *d);
 
 /* ---- the contract ---- */
 
