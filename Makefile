@@ -18,8 +18,8 @@ WARN    := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pro
 HARDEN  := -fPIE -fstack-protector-strong -fstack-clash-protection
 RELRO   := -pie -Wl,-z,relro,-z,now,-z,noexecstack
 RELEASE := -O2 -g -D_FORTIFY_SOURCE=2
-SAN     := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
-TSAN    := -O1 -g -fsanitize=thread
+SAN     := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+TSAN    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 FUZZ    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 CFLAGS  ?= $(RELEASE)
 FLAGS   := -std=c11 -D_GNU_SOURCE -DTOLLGATE_VERSION='"$(VERSION)"' -DTOLLGATE_SHARE='"$(SHARE)"' \
@@ -41,7 +41,7 @@ SOURCES  = $(wildcard $(FOLDERS:%=%/*.[ch]) handlers/*.[ch] tests/*/*.[ch])
 all: $(PROGS) ## build every program into build/bin
 
 help: ## this list
-	@awk -F '## ' '/^[a-z]+:.*## / { split($$1, t, ":"); printf "  make %-10s %s\n", t[1], $$2 }' Makefile
+	@awk -F '## ' '/^[a-z-]+:.*## / { split($$1, t, ":"); printf "  make %-15s %s\n", t[1], $$2 }' Makefile
 
 run: ## start the gateway on 127.0.0.1:$(PORT), data in GATEWAY_HOME (PORT=, GATEWAY_HOME=)
 	@conf/packages.sh build run
@@ -91,6 +91,9 @@ check: ## make test, and every check on the source
 	@conf/packages.sh build run test check
 	@$(SAN_MAKE) all unit fake
 	@tests/run build/san unit golden e2e clients check
+
+fixtures-accept: $(B)/unit/golden ## write the expectations in tests/fixtures anew; then read the diff
+	@GOLDEN_ACCEPT=1 $<
 
 unit: $(TESTS) ## build the unit tests (run them: tests/run build unit)
 fake: $(FAKES)
@@ -158,7 +161,7 @@ clean: ## remove everything built
 	rm -rf build
 
 force:
-.PHONY: all help run test check unit fake warnings tsan fuzz fuzzers storm storms bench benches format \
+.PHONY: all help run test check fixtures-accept unit fake warnings tsan fuzz fuzzers storm storms bench benches format \
         tidy install uninstall clean force
 .SECONDARY:
 -include $(OBJS:.o=.d) $(wildcard $(B)/obj/handlers/*.d $(B)/obj/tests/*/*.d)
