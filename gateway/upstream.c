@@ -93,6 +93,13 @@ static uint32_t wanted_bits(const struct transfer *t)
 
 /* ---- what operations decide ---- */
 
+/* A limit may pass at this time: the next scan comes no later. */
+static void look_by(struct pump *p, int64_t time_ms)
+{
+	if (p->scan_due_ms > time_ms)
+		p->scan_due_ms = time_ms;
+}
+
 /* Takes note of an operation's word. Returns true when the job goes on. */
 static bool goes_on(struct pump *p, struct transfer *t, enum job_next next)
 {
@@ -107,6 +114,7 @@ static bool goes_on(struct pump *p, struct transfer *t, enum job_next next)
 		if (!t->full) {
 			t->full = true;
 			t->full_since_ms = p->now_ms;
+			look_by(p, p->now_ms + j->client_stall_ms);
 			watch_client(p, t, wanted_bits(t));
 		}
 		return true;
@@ -144,8 +152,7 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
 	j->bytes_in += n;
 	next = j->ops->on_bytes(j, (struct slice){ bytes, n }, &j->err);
 	/* The operation may have shortened the wait for what follows. */
-	if (p->now_ms + j->idle_ms < p->scan_due_ms)
-		p->scan_due_ms = p->now_ms + j->idle_ms;
+	look_by(p, p->now_ms + j->idle_ms);
 	if (goes_on(p, t, next))
 		return n;
 	if (next == JOB_FAIL)
@@ -156,8 +163,7 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
 
 	curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
 	t->linger_until_ms = p->now_ms + LINGER_MS;
-	if (p->scan_due_ms > t->linger_until_ms)
-		p->scan_due_ms = t->linger_until_ms;
+	look_by(p, t->linger_until_ms);
 	if ((size_t)sent < j->req->body.len)
 		t->linger_bytes = LINGER_BYTES;
 	finish(p, t, ERR_OK);
@@ -275,8 +281,6 @@ static CURL *handle_new(struct pump *p)
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(c, CURLOPT_HTTP_VERSION,
-		p->http2 ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(c, CURLOPT_PIPEWAIT, 1L);
 	curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L);
 	curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L);
@@ -317,6 +321,12 @@ static bool prepare(struct pump *p, struct transfer *t)
 	}
 	curl_easy_setopt(c, CURLOPT_HTTPHEADER, t->headers);
 	curl_easy_setopt(c, CURLOPT_URL, r->url);
+	/* Where HTTP/2 is thinkable curl holds a transfer back until the first one to this host
+	 * knows; without TLS it would know with the first answer only. */
+	curl_easy_setopt(c, CURLOPT_HTTP_VERSION,
+		p->http2 && slice_starts_nocase(slice_of(r->url), "https:")
+			? (long)CURL_HTTP_VERSION_2TLS
+			: (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(c, CURLOPT_POSTFIELDS, body.ptr);
 	curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len);
 	curl_easy_setopt(c, CURLOPT_ABSTRACT_UNIX_SOCKET, j->unix_socket);
@@ -386,8 +396,7 @@ static void start(struct pump *p, struct job *j)
 	t->prev = p->all.prev;
 	t->next = &p->all;
 	t->prev->next = t->next->prev = t;
-	if (p->scan_due_ms > p->now_ms + SCAN_MS)
-		p->scan_due_ms = p->now_ms + SCAN_MS;
+	look_by(p, p->now_ms + SCAN_MS);
 	if (!prepare(p, t))
 		fail(p, t, err_set(&j->err, ERR_NO_MEMORY, "the transfer could not be set up"));
 }
@@ -594,7 +603,8 @@ static void on_client(struct pump *p, struct transfer *t, uint32_t bits)
 		return;
 	t->full = false;
 	t->last_byte_ms = t->last_write_ms = p->now_ms;
-	watch_client(p, t, t->watching & ~(uint32_t)EPOLLOUT);
+	watch_client(p, t, wanted_bits(t));
+	look_by(p, p->now_ms + SCAN_MS); /* the other limits count again */
 	if (t->paused) {
 		t->paused = false;
 		/* What was held back is delivered in this call; its failure ends the transfer. */
@@ -727,8 +737,9 @@ enum err_code pump_start(const struct pump_conf *conf, struct pump **out, struct
 	p->multi = curl_multi_init();
 	if (p->epoll < 0 || p->wake < 0 || !p->multi ||
 		epoll_ctl(p->epoll, EPOLL_CTL_ADD, p->wake, &ev)) {
+		rc = errno;
 		free_pump(p);
-		return err_errno(e, errno, "the pump cannot be set up");
+		return err_errno(e, rc, "the pump cannot be set up");
 	}
 	curl_multi_setopt(p->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
 	curl_multi_setopt(p->multi, CURLMOPT_SOCKETDATA, p);
