@@ -68,7 +68,9 @@ static struct relay_conf relay_settings(const struct conf *c)
 /* Ends an answer whose head has gone out already. */
 static void finish_started(struct exchange *x, enum err_code rc, struct err *e)
 {
-	enum err_code sent = request_finish(x->rq, NULL, NULL, exchange_patience_ms(x), e);
+	/* Who has left, or was given up after a long wait, is not waited for again. */
+	int64_t patience_ms = rc == ERR_CLIENT_GONE ? 0 : exchange_patience_ms(x);
+	enum err_code sent = request_finish(x->rq, NULL, NULL, patience_ms, e);
 
 	exchange_note(x, 200, rc ? rc : sent);
 }

@@ -107,7 +107,7 @@ static void client_address(const struct exchange *x, char out[IP_TEXT_SIZE])
 void exchange_fini(struct exchange *x)
 {
 	struct buf line = { .max_bytes = 4096 };
-	char client[IP_TEXT_SIZE];
+	char client[IP_TEXT_SIZE], method[24];
 	int64_t now_us = clock_mono_us();
 
 	client_address(x, client);
@@ -115,7 +115,8 @@ void exchange_fini(struct exchange *x)
 	buf_str(&line, "\"request_id\":");
 	buf_json_cstr(&line, x->request_id);
 	log_str(&line, "key_id", x->caller.anonymous ? "anonymous" : x->caller.key.id);
-	log_str(&line, "method", request_method(x->rq));
+	str_copy_cut(method, sizeof(method), request_method(x->rq)); /* the client's own words */
+	log_str(&line, "method", method);
 	log_str(&line, "model", x->model);
 	log_str(&line, "provider", x->provider);
 	log_int(&line, "status", x->status);
@@ -302,7 +303,8 @@ bool exchange_cors(struct exchange *x)
 	if (strcmp(request_method(x->rq), "OPTIONS") != 0 ||
 		!request_header(x->rq, "Access-Control-Request-Method")) {
 		head_add(&x->head, "Access-Control-Expose-Headers",
-			"X-Request-Id, X-Provider, X-Model, Retry-After, x-should-retry");
+			"X-Request-Id, X-Provider, X-Model, Retry-After, retry-after-ms, "
+			"x-should-retry");
 		return false;
 	}
 	wanted = request_header(x->rq, "Access-Control-Request-Headers");

@@ -6,14 +6,15 @@ static const char *const bases[] = { "/api/gateway/v1", "/api/openrouter/v1", "/
 
 #define BASES (sizeof(bases) / sizeof(bases[0]))
 
-/* The end of base in path, where base begins at a slash and ends before one; NULL when absent. */
-static const char *behind_base(const char *path, const char *base)
+/* What stands behind the base path that begins at this slash; NULL when none does. */
+static const char *behind_base(const char *at)
 {
-	size_t n = strlen(base);
+	for (size_t i = 0; i < BASES; i++) {
+		size_t n = strlen(bases[i]);
 
-	for (const char *at = path; (at = strstr(at, base)); at++)
-		if (at[n] == '/' || at[n] == '\0')
+		if (strncmp(at, bases[i], n) == 0 && (at[n] == '/' || at[n] == '\0'))
 			return at + n;
+	}
 	return NULL;
 }
 
@@ -21,14 +22,14 @@ bool path_is_endpoint(const char *path, const char *endpoint, bool takes_rest, s
 {
 	size_t n = strlen(endpoint);
 
-	for (size_t i = 0; i < BASES; i++) {
-		const char *at = behind_base(path, bases[i]);
+	for (const char *at = strchr(path, '/'); at; at = strchr(at + 1, '/')) {
+		const char *end = behind_base(at);
 
-		if (!at || strncmp(at, endpoint, n) != 0)
+		if (!end || strncmp(end, endpoint, n) != 0)
 			continue;
-		at += n;
-		if (*at == '\0' || (*at == '/' && takes_rest)) {
-			*rest = slice_of(*at ? at + 1 : at);
+		end += n;
+		if (*end == '\0' || (*end == '/' && takes_rest)) {
+			*rest = slice_of(*end ? end + 1 : end);
 			return true;
 		}
 	}
@@ -37,8 +38,8 @@ bool path_is_endpoint(const char *path, const char *endpoint, bool takes_rest, s
 
 bool path_has_base(const char *path)
 {
-	for (size_t i = 0; i < BASES; i++)
-		if (behind_base(path, bases[i]))
+	for (const char *at = strchr(path, '/'); at; at = strchr(at + 1, '/'))
+		if (behind_base(at))
 			return true;
 	return false;
 }
