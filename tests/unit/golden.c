@@ -1,0 +1,390 @@
+/* What goes to a provider and what a client sees, proven by files (STYLE: a model test):
+ *
+ *     tests/fixtures/chat/NAME.json                what a client sends
+ *     tests/fixtures/openai/NAME.SLUG.request.json the body that must go to provider SLUG
+ *     tests/fixtures/openai/NAME.stream.sse        what came back
+ *     tests/fixtures/openai/NAME.stream.chat.sse   what the client must then see
+ *     tests/fixtures/openai/NAME.stream.usage.sse  the same when it asked for usage
+ *     tests/fixtures/openai/NAME.answer.json       a whole answer, or what came in its place
+ *     tests/fixtures/openai/NAME.answer.chat.json  what the client must see of it
+ *     tests/fixtures/openai/NAME.answer.chat.sse   … when it had asked for a stream
+ *     tests/fixtures/openai/NAME.STATUS.error.*    a refusal with that status
+ *     tests/fixtures/openai/NAME.STATUS.error.txt  the error the client must get
+ *
+ * NAME is that of a file in chat/ where there is one, else the request is chat/text.json. With
+ * GOLDEN_ACCEPT=1 the expectations that exist (empty ones too) are written anew: make
+ * fixtures-accept, and read the diff.
+ *
+ * The real relay runs; the pump's place is taken by a feeder that cuts what came back.
+ */
+#include "gateway/chat.h"
+#include "gateway/providers/openai_like.h"
+#include "gateway/relay.h"
+
+#include <glob.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#define FIXTURES "tests/fixtures/"
+#define DIALECT  FIXTURES "openai/"
+
+static const struct json_limits limits = { .max_depth = 64, .max_keys = 1000 };
+
+/* ---- the feeder ---- */
+
+static struct {
+	struct slice text;
+	size_t first, step; /* bytes of the first piece, of the others */
+	int status;
+	const char *content_type;
+} feed;
+
+enum err_code pump_run(struct pump *p, struct job *j, struct err *e)
+{
+	struct slice rest = feed.text;
+	size_t n = feed.first;
+	enum job_next next;
+
+	(void)p;
+	j->status = feed.status;
+	j->retry_after_ms = -1;
+	snprintf(j->content_type, sizeof(j->content_type), "%s", feed.content_type);
+	next = j->ops->on_head(j, &j->err);
+	while (next == JOB_MORE && rest.len) {
+		struct slice piece = slice_first(rest, n);
+		char *copy = malloc(piece.len + 1); /* so that reading beyond it is seen */
+
+		assert_non_null(copy);
+		memcpy(copy, piece.ptr, piece.len);
+		rest = slice_from(rest, piece.len);
+		next = piece.len ? j->ops->on_bytes(j, (struct slice){ copy, piece.len }, &j->err)
+				 : JOB_MORE;
+		free(copy);
+		n = feed.step;
+	}
+	if (next == JOB_MORE)
+		next = j->ops->on_end(j, false, &j->err);
+	if (next != JOB_FAIL)
+		return ERR_OK;
+	*e = j->err;
+	return j->err.code;
+}
+
+/* ---- the client ---- */
+
+struct client {
+	struct sink sink;
+	struct buf seen;
+	bool begun;
+};
+
+static enum sink_state client_begin(struct sink *s, const struct sink_head *head)
+{
+	assert_int_equal(head->status, 200);
+	((struct client *)s)->begun = true;
+	return SINK_OK;
+}
+
+static enum sink_state client_write(struct sink *s, struct slice bytes)
+{
+	struct client *c = (struct client *)s;
+
+	assert_true(c->begun);
+	/* Only whole events go out, so that a comment never lands inside one. */
+	assert_true(slice_ends(bytes, "\n\n"));
+	buf_slice_append(&c->seen, bytes);
+	return SINK_OK;
+}
+
+static bool client_has_begun(const struct sink *s)
+{
+	return ((const struct client *)s)->begun;
+}
+
+static const struct sink_ops client_ops = {
+	.begin = client_begin, .write = client_write, .has_begun = client_has_begun
+};
+
+/* ---- files ---- */
+
+static struct buf read_file(const char *path)
+{
+	struct buf b = { 0 };
+	FILE *f = fopen(path, "rb");
+	char bytes[4096];
+	size_t n;
+
+	if (!f)
+		fail_msg("cannot read %s", path);
+	while ((n = fread(bytes, 1, sizeof(bytes), f)))
+		buf_append(&b, bytes, n);
+	fclose(f);
+	return b;
+}
+
+static void expect(const char *path, struct slice got)
+{
+	struct buf want;
+
+	if (access(path, F_OK))
+		return; /* not every variant of every fixture is of interest */
+	if (getenv("GOLDEN_ACCEPT")) {
+		FILE *f = fopen(path, "wb");
+
+		assert_non_null(f);
+		assert_int_equal(fwrite(got.ptr, 1, got.len, f), got.len);
+		fclose(f);
+		return;
+	}
+	want = read_file(path);
+	if (!slice_eq(buf_slice(&want), got))
+		fail_msg("%s: expected\n%.*s\n--- but got\n%.*s", path, SLICE_ARG(buf_slice(&want)),
+			SLICE_ARG(got));
+	buf_fini(&want);
+}
+
+/* "…/name.rest" → "name" */
+static void name_of(const char *path, char *name, size_t size)
+{
+	const char *base = strrchr(path, '/') + 1;
+
+	snprintf(name, size, "%.*s", (int)strcspn(base, "."), base);
+}
+
+/* The path of an expectation: that of the input with its end replaced. */
+static void beside(const char *path, const char *end, const char *with, char *out, size_t size)
+{
+	snprintf(out, size, "%.*s%s", (int)(strlen(path) - strlen(end)), path, with);
+}
+
+/* ---- one exchange ---- */
+
+static struct buf request_of(const char *name)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), FIXTURES "chat/%s.json", name);
+	if (access(path, F_OK))
+		snprintf(path, sizeof(path), FIXTURES "chat/text.json");
+	return read_file(path);
+}
+
+static struct target target_of(const char *slug)
+{
+	return (struct target){
+		.provider = &provider_openai,
+		.quirks = quirks_of(slug),
+		.slug = slug,
+		.base_url = "http://127.0.0.1:1/v1",
+		.chat_path = "/chat/completions",
+		.auth = "bearer",
+		.api_key = "0123456789-operators-own",
+		.public_id = "lab/model-1",
+		.native_id = "model-1",
+	};
+}
+
+/* What the client sees: the stream, the answer, or the error with its status. */
+static void run(const char *name, bool stream, bool include_usage, struct buf *seen)
+{
+	const struct relay_conf conf = { .connect_ms = 1,
+		.first_byte_ms = 1,
+		.idle_ms = 1,
+		.client_stall_ms = 1,
+		.deadline_ms = 1,
+		.max_event_bytes = 1 << 20,
+		.max_answer_bytes = 1 << 20 };
+	const struct sink_head head = { .status = 200, .length = -1, .streaming = true };
+	struct client client = { .sink = { &client_ops } };
+	struct buf body = request_of(name);
+	struct target t = target_of("lab");
+	struct relay_result res;
+	struct chat_req req;
+	struct err e = { 0 };
+	enum err_code rc;
+
+	assert_int_equal(chat_parse(buf_slice(&body), &limits, &req, &e), ERR_OK);
+	req.stream = stream;
+	req.include_usage = include_usage;
+	rc = relay_chat(NULL, &conf, &t, &req, &client.sink, &head, "req_1", &res, &e);
+	if (!rc && !stream) {
+		buf_slice_append(seen, buf_slice(&res.answer.json));
+		buf_char(seen, '\n');
+	}
+	buf_slice_append(seen, buf_slice(&client.seen));
+	/* A failure is told either by status or, behind the beginning, by an event without [DONE].
+	 */
+	assert_int_equal(rc && !client.begun, rc && !res.started);
+	if (stream)
+		assert_int_equal(!rc, slice_ends(buf_slice(&client.seen), "data: [DONE]\n\n"));
+	if (rc && !res.started) {
+		buf_printf(seen, "HTTP %d, retry %s\n", err_status(&e),
+			err_may_retry(&e) ? "may help" : "will not help");
+		err_write_json(&e, NULL, seen);
+		buf_char(seen, '\n');
+	}
+	/* Nothing of the operator's leaves. */
+	assert_null(memmem(buf_slice(seen).ptr, seen->len, t.api_key, strlen(t.api_key)));
+	relay_result_fini(&res);
+	buf_fini(&client.seen);
+	buf_fini(&body);
+}
+
+static void run_cut(const char *name, size_t first, size_t step, bool stream, bool include_usage,
+	struct buf *seen)
+{
+	feed.first = first;
+	feed.step = step;
+	buf_reset(seen);
+	run(name, stream, include_usage, seen);
+}
+
+static void stream_of(const char *path, bool include_usage)
+{
+	struct buf text = read_file(path), whole = { 0 }, again = { 0 };
+	char name[64], expected[256];
+
+	name_of(path, name, sizeof(name));
+	beside(path, ".sse", include_usage ? ".usage.sse" : ".chat.sse", expected,
+		sizeof(expected));
+	feed.text = buf_slice(&text);
+	feed.status = 200;
+	feed.content_type = "text/event-stream";
+	run_cut(name, text.len, text.len, true, include_usage, &whole);
+	expect(expected, buf_slice(&whole));
+	/* Position 0 stands for byte by byte. */
+	for (size_t cut = 0; cut < text.len; cut++) {
+		run_cut(name, cut ? cut : 1, cut ? text.len : 1, true, include_usage, &again);
+		if (!slice_eq(buf_slice(&whole), buf_slice(&again)))
+			fail_msg("%s cut at %zu: the client sees\n%.*s", path, cut,
+				SLICE_ARG(buf_slice(&again)));
+	}
+	buf_fini(&text);
+	buf_fini(&whole);
+	buf_fini(&again);
+}
+
+/* ---- the tests ---- */
+
+static void for_each(const char *pattern, void (*one)(const char *path))
+{
+	glob_t found;
+	size_t n = 0;
+
+	assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		if (slice_ends(slice_of(found.gl_pathv[i]), ".txt") ||
+			strstr(found.gl_pathv[i], ".chat.") || strstr(found.gl_pathv[i], ".usage."))
+			continue;
+		one(found.gl_pathv[i]);
+		n++;
+	}
+	assert_true(n > 0);
+	globfree(&found);
+}
+
+static void one_request(const char *path)
+{
+	char name[64], slug[64];
+	struct buf body;
+	struct target t;
+	struct chat_req req;
+	struct http_req http = { .url = "" };
+	struct err e = { 0 };
+
+	name_of(path, name, sizeof(name));
+	snprintf(slug, sizeof(slug), "%s", strrchr(path, '/') + 1 + strlen(name) + 1);
+	slug[strcspn(slug, ".")] = '\0';
+	body = request_of(name);
+	t = target_of(slug);
+	assert_int_equal(chat_parse(buf_slice(&body), &limits, &req, &e), ERR_OK);
+	assert_int_equal(t.provider->encode(&req, &t, &http, &e), ERR_OK);
+	assert_int_equal(json_validate(buf_slice(&http.body), &limits, NULL, &e), ERR_OK);
+	buf_char(&http.body, '\n');
+	expect(path, buf_slice(&http.body));
+	http_req_fini(&http);
+	buf_fini(&body);
+}
+
+static void one_stream(const char *path)
+{
+	stream_of(path, false);
+	stream_of(path, true);
+}
+
+static void one_answer(const char *path)
+{
+	struct buf text = read_file(path), seen = { 0 };
+	char name[64], expected[256];
+
+	name_of(path, name, sizeof(name));
+	feed.text = buf_slice(&text);
+	feed.status = 200;
+	feed.content_type = "application/json";
+	for (int stream = 0; stream < 2; stream++) {
+		beside(path, ".json", stream ? ".chat.sse" : ".chat.json", expected,
+			sizeof(expected));
+		run_cut(name, 7, 11, stream, false, &seen);
+		expect(expected, buf_slice(&seen));
+	}
+	buf_fini(&text);
+	buf_fini(&seen);
+}
+
+static void one_refusal(const char *path)
+{
+	struct buf text = read_file(path), seen = { 0 };
+	const char *at = strstr(path, ".error.");
+	char expected[256];
+	int64_t status;
+
+	assert_non_null(at);
+	assert_true(str_int((struct slice){ at - 3, 3 }, 400, 599, &status));
+	beside(path, at, ".error.txt", expected, sizeof(expected));
+	feed.text = buf_slice(&text);
+	feed.status = (int)status;
+	feed.content_type = "application/json";
+	run_cut("text", 5, 7, true, false, &seen);
+	expect(expected, buf_slice(&seen));
+	buf_fini(&text);
+	buf_fini(&seen);
+}
+
+static void a_provider_gets_only_what_it_understands(void **state)
+{
+	(void)state;
+	for_each(DIALECT "*.request.json", one_request);
+}
+
+static void a_stream_reads_the_same_wherever_it_is_cut(void **state)
+{
+	(void)state;
+	for_each(DIALECT "*.stream.sse", one_stream);
+}
+
+static void an_answer_is_passed_on_and_a_failure_under_200_is_found(void **state)
+{
+	(void)state;
+	for_each(DIALECT "*.answer.json", one_answer);
+}
+
+static void a_refusal_becomes_one_error_in_plain_words(void **state)
+{
+	(void)state;
+	for_each(DIALECT "*.error.*", one_refusal);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_provider_gets_only_what_it_understands),
+		cmocka_unit_test(a_stream_reads_the_same_wherever_it_is_cut),
+		cmocka_unit_test(an_answer_is_passed_on_and_a_failure_under_200_is_found),
+		cmocka_unit_test(a_refusal_becomes_one_error_in_plain_words),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
