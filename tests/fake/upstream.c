@@ -119,6 +119,8 @@ static void put_refusal(struct conn *c, unsigned status, const char *message)
 	buf_fini(&b);
 }
 
+#define BOMB_BYTES 2000000
+
 /* A body that grows some 150-fold when unpacked: one literal, then matches of 258 bytes at
  * distance 1 in a block of fixed Huffman codes (RFC 1951 section 3.2.6). Eight such matches
  * are exactly 13 bytes, so the block is one pattern over and over. */
@@ -144,12 +146,14 @@ static void put_bomb(struct conn *c)
 	PUT(0);
 	for (int i = 7; i >= 0; i--)
 		PUT(((0x30 + 'x') >> i) & 1);
-	for (uint32_t k = 0; k < 1200000; k++) {
+	for (unsigned k = 0; k < 16; k++) {
 		for (int i = 7; i >= 0; i--)
 			PUT((0xc5 >> i) & 1); /* length 258 */
 		for (int i = 0; i < 5; i++)
 			PUT(0); /* distance 1 */
 	}
+	while (b.len < BOMB_BYTES)
+		buf_append(&b, (const char[]){ b.data[b.len - 13] }, 1);
 #undef PUT
 	buf_append(&b, "\0\0\0\0\0\0\0\0\0\0", 10);
 	put_head(c, 200, "application/json", "Content-Encoding: gzip\r\n", (int64_t)b.len);
