@@ -15,7 +15,7 @@ packages_of() {
 		spawn-fcgi:spawn-fcgi python3:python3 python3-venv openssl:openssl node:nodejs npm:npm ;;
 	check) echo gcc:gcc clang:clang clang-tidy:clang-tidy clang-format:clang-format \
 		libclang-rt-14-dev cppcheck:cppcheck shellcheck:shellcheck readelf:binutils \
-		man:man-db git:git ;;
+		mandoc:mandoc git:git ;;
 	bench) echo nginx:nginx-light wrk:wrk python3:python3 ;;
 	*)
 		echo "packages: unknown group '$1' (build, run, test, check, bench)" >&2
