@@ -25,7 +25,7 @@
 
 static const struct conf_row rows[CONF_COUNT] = {
 	ROW(HOME, PATH, "./var", 0, 0, false,
-		"Folder for everything that is kept: keys and state."),
+		"Folder for everything that is kept: keys, ledger and state."),
 	ROW(CATALOGUE, PATH, "", 0, 0, false,
 		"Folder with models.json and providers.json. Empty: found beside the programs."),
 	ROW(LOG, PATH, "", 0, 0, false, "File for the log. Empty: standard error."),
@@ -74,6 +74,16 @@ static const struct conf_row rows[CONF_COUNT] = {
 		"Proxy for all calls to providers: http://, https:// or socks5://host:port."),
 	ROW(CA_FILE, PATH, "", 0, 0, false,
 		"Certificates trusted for providers, PEM. Empty: the system's."),
+	ROW(SYNC, DURATION, "100ms", 0, MINUTE, false,
+		"Longest time a written ledger line may stay out of the disk. 0: each waits for it."),
+	ROW(JOURNAL_KEEP, SWITCH, "off", 0, 0, false,
+		"Keep folded journal segments, compressed, in GATEWAY_HOME/archive."),
+	ROW(FREE_PER_HOUR, INTEGER, "200", 0, 65535, false,
+		"Requests to free models in any hour from one address without a key. 0: none."),
+	ROW(IPV6_PREFIX, INTEGER, "64", 16, 128, false,
+		"Bits of an IPv6 address by which a caller without a key is known."),
+	ROW(BUY_CREDITS_URL, STRING, "", 0, 0, false,
+		"Where callers can buy credit; told to who has none left. Empty: nowhere."),
 };
 
 struct value {
