@@ -139,6 +139,7 @@ class Workplace:
             (self.dir / name).mkdir()
         for name in PROGRAMS:
             shutil.copy2(programs / f"{name}.fcgi", self.dir / "bin")
+        shutil.copy2(programs / "tollgate", self.dir / "bin")
         for path in (ROOT / "conf").iterdir():
             if path.is_file():
                 shutil.copy2(path, self.dir / "conf")
