@@ -208,7 +208,7 @@ static bool read_text(struct json_value v, bool required, char *dst, size_t size
 	return json_str_copy(v, dst, size) && dst[0];
 }
 
-static bool read_time(struct json_value v, bool required, int64_t *out)
+static bool read_number(struct json_value v, bool required, int64_t *out)
 {
 	if (v.kind == JSON_ABSENT)
 		return !required;
@@ -225,9 +225,9 @@ static bool read_claims(const struct json_member *c, struct token *t)
 		       read_text(*pepper, true, t->pepper, sizeof(t->pepper))) &&
 	       read_text(c[CLAIM_ORG].value, false, t->org, sizeof(t->org)) &&
 	       read_text(c[CLAIM_ROLE].value, false, t->role, sizeof(t->role)) &&
-	       read_time(c[CLAIM_ISSUED].value, true, &t->issued_s) &&
-	       read_time(c[CLAIM_NOT_BEFORE].value, false, &t->not_before_s) &&
-	       read_time(c[CLAIM_EXPIRES].value, true, &t->expires_s) && !wrong_claim(t);
+	       read_number(c[CLAIM_ISSUED].value, true, &t->issued_s) &&
+	       read_number(c[CLAIM_NOT_BEFORE].value, false, &t->not_before_s) &&
+	       read_number(c[CLAIM_EXPIRES].value, true, &t->expires_s) && !wrong_claim(t);
 }
 
 static enum token_verdict judge_times(const struct token *t, int64_t now_s)
@@ -259,7 +259,7 @@ static enum token_verdict judge_claims(
 	bool others;
 
 	if (!read_object(part, &text, c, CLAIMS, &others) ||
-		!json_int(c[CLAIM_VERSION].value, &version))
+		!read_number(c[CLAIM_VERSION].value, true, &version))
 		goto out;
 	/* Another version may have other claims: that is for its own reader to say. */
 	if (version != TOKEN_VERSION)

@@ -266,21 +266,23 @@ static void the_outer_form_is_three_parts_of_base64url_without_padding(void **st
 	buf_fini(&out);
 }
 
+/* Blanks are JSON: only the length makes the difference. */
 static void a_token_above_the_size_limit_is_not_looked_at(void **state)
 {
-	struct buf header = { 0 }, out = { 0 };
+	struct buf header = { 0 }, claims = { 0 }, out = { 0 };
 
 	(void)state;
 	buf_str(&header, HEADER);
-	for (size_t n = 0; n < TOKEN_MAX; n++)
+	buf_str(&claims, CLAIMS);
+	while (out.len <= TOKEN_MAX) {
+		forge(buf_slice(&header), buf_slice(&claims), SECRET, &out);
+		assert_int_equal(judge(buf_slice(&out)),
+			out.len > TOKEN_MAX ? TOKEN_MALFORMED : TOKEN_VALID);
 		buf_char(&header, ' ');
-	forge(buf_slice(&header), SLICE(CLAIMS), SECRET, &out);
-	assert_true(out.len > TOKEN_MAX);
-	assert_int_equal(judge(buf_slice(&out)), TOKEN_MALFORMED);
-	header.len = sizeof(HEADER) + 600; /* blanks are JSON: below the limit it is read */
-	forge(buf_slice(&header), SLICE(CLAIMS), SECRET, &out);
-	assert_int_equal(judge(buf_slice(&out)), TOKEN_VALID);
+		buf_char(&claims, ' ');
+	}
 	buf_fini(&header);
+	buf_fini(&claims);
 	buf_fini(&out);
 }
 
@@ -413,7 +415,7 @@ static void claims_are_ours_or_nothing(void **state)
 		{ "{" USER VERSION "\"organizationId\":\"\",\"organizationRole\":\"\"," TIMES "}",
 			TOKEN_MALFORMED },
 		{ "{" USER VERSION "\"organizationId\":\"o\",\"organizationRole\":\"a_role_that_"
-				   "does_not_fit\"," TIMES "}",
+		  "does_not_fit\"," TIMES "}",
 			TOKEN_MALFORMED },
 		/* times */
 		{ "{" USER VERSION "\"exp\":1800000900}", TOKEN_MALFORMED },
