@@ -20,6 +20,7 @@
 #define MAGIC      UINT64_C(0x31544F4845544154)
 #define HEAD_BYTES 8192
 #define STEP_MS    2
+#define GRACE_MS   1000
 #define SHM_FOLDER "/dev/shm"
 
 _Static_assert(sizeof(struct hot_head) <= HEAD_BYTES, "the head has its own pages");
@@ -328,6 +329,7 @@ static enum err_code no_flock(const char *home, struct err *e)
 enum err_code hot_attach(struct hot *h, const char *home, const uint8_t store[16], struct err *e)
 {
 	int64_t deadline = clock_mono_ms() + HOT_ATTACH_MS;
+	int64_t grace = clock_mono_ms() + GRACE_MS;
 	enum err_code rc;
 
 	*h = (struct hot){ .state_fd = -1 };
@@ -341,9 +343,13 @@ enum err_code hot_attach(struct hot *h, const char *home, const uint8_t store[16
 		}
 		if (flock(h->state_fd, LOCK_SH | LOCK_NB) == 0) {
 			rc = attach_next(h, home, store, e);
-			if (rc || h->head->state == HOT_VALID)
+			if (!rc && h->head->state == HOT_VALID)
 				break;
-			/* A builder died between taking and sharing the lock. */
+			/* A builder may have died, and who is alone will be first next time. Only
+			 * when others keep it from that is what was found an error. */
+			if (rc && clock_mono_ms() >= grace)
+				break;
+			rc = ERR_OK;
 			unmap(h);
 			flock(h->state_fd, LOCK_UN);
 		} else if (errno != EWOULDBLOCK && errno != EINTR) {

@@ -176,19 +176,30 @@ enum err_code ledger_look(struct ledger *l, struct ledger_now now, struct ledger
 	return rc;
 }
 
+/* Was a request of this id settled, as far as one remembers? What half an id says is looked up. */
+static bool was_settled(struct ledger *l, struct ledger_id id)
+{
+	uint64_t segment, number;
+	struct record r;
+
+	if (!hot_recent_find(&l->hot, id.word[0], &segment, &number))
+		return false;
+	if (journal_read(&l->journal, segment, number * RECORD_BYTES, &r, NULL) != ERR_OK)
+		return true;
+	return r.type == RECORD_SETTLE && memcmp(r.id, id.word, sizeof(r.id)) == 0;
+}
+
 /* Claims the lease for writing its record, so that of two settles one writes. */
 static enum err_code claim(struct ledger *l, const struct ledger_lease *lease,
 	struct record_settle *what, enum ledger_settled *how, struct err *e)
 {
-	uint64_t segment, number;
 	struct lease *open;
 	enum err_code rc = books_lock(l, SETTLE_WAIT, e);
 
 	if (rc)
 		return rc;
 	open = lease->is_open ? lease_find(&l->hot, lease->index, lease->generation) : NULL;
-	if (hot_recent_find(&l->hot, lease->id.word[0], &segment, &number) ||
-		(open && lease_state(open) == LEASE_SETTLING)) {
+	if (was_settled(l, lease->id) || (open && lease_state(open) == LEASE_SETTLING)) {
 		*how = LEDGER_ALREADY;
 	} else if (open) {
 		hot_begin(&l->hot);

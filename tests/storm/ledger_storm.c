@@ -36,7 +36,7 @@
 #define SUBJECTS   40 /* keys; users and organisations are fewer */
 #define CREDIT     INT64_C(1000000000000)
 #define POOR       INT64_C(2000000) /* what the poor user has: it runs out */
-#define FOLD_BYTES (UINT64_C(96) << 10)
+#define FOLD_BYTES (UINT64_C(512) << 10)
 
 /* Every point a kill can be placed at. */
 static const char *const points[] = { "admit.meter", "admit.taken", "books.replayed",
@@ -250,9 +250,12 @@ static void *thread(void *arg)
 			verify_rebuild(t->l, &e) != ERR_OK && e.code != ERR_BUSY)
 			complain("rebuild", &e);
 		/* What belongs to the paths that are walked rarely must not wait for chance. */
-		if (target >= 0 && strncmp(points[target], "hot.wipe", 8) == 0 && !is_control)
+		if (target >= 0 && !is_control &&
+			(strcmp(points[target], "hot.wipe") == 0 ||
+				strcmp(points[target], "books.replayed") == 0))
 			(void)!verify_rebuild(t->l, NULL);
-		if (target >= 0 && strncmp(points[target], "fold.", 5) == 0)
+		if (target >= 0 && strncmp(points[target], "fold.", 5) == 0 &&
+			next(&t->random) % 32 == 0)
 			(void)!fold_run(t->l, ledger_now(), 0, NULL);
 		if (target >= 0 && strncmp(points[target], "credit.", 7) == 0)
 			give_credit(t);
@@ -262,7 +265,38 @@ static void *thread(void *arg)
 	return NULL;
 }
 
-static void worker(int w, uint64_t seed)
+/* Points that every request passes are passed a few times first. */
+static bool is_common(const char *point)
+{
+	return strncmp(point, "admit.", 6) == 0 || strncmp(point, "follow.", 7) == 0 ||
+	       strncmp(point, "ledger.", 7) == 0 || strcmp(point, "hot.locked") == 0 ||
+	       strcmp(point, "hot.unlock") == 0 || strncmp(point, "journal.w", 9) == 0 ||
+	       strcmp(point, "journal.inside") == 0 || strcmp(point, "journal.opened") == 0;
+}
+
+static int point(const char *name)
+{
+	for (size_t i = 0; i < POINTS; i++)
+		if (strcmp(points[i], name) == 0)
+			return (int)i;
+	return -1;
+}
+
+static void choose_target(bool is_builder, uint64_t *seed)
+{
+	static const char *const building[] = { "hot.allocate", "books.replayed", "journal.create",
+		"hot.publish" };
+
+	if (is_builder)
+		target = point(building[next(seed) % 4]);
+	else if (next(seed) % 2 == 0)
+		target = (int)(next(seed) % POINTS);
+	if (target >= 0)
+		atomic_store(
+			&countdown, is_common(points[target]) ? (int)(1 + next(seed) % 12) : 1);
+}
+
+static void worker(int w, bool is_builder, uint64_t seed)
 {
 	static struct thread threads[THREADS];
 	pthread_t ids[THREADS];
@@ -270,10 +304,7 @@ static void worker(int w, uint64_t seed)
 	struct ledger *l;
 	struct err e;
 
-	if (next(&seed) % 2 == 0) {
-		target = (int)(next(&seed) % POINTS);
-		atomic_store(&countdown, (int)(1 + next(&seed) % 12));
-	}
+	choose_target(is_builder, &seed);
 	if (ledger_open(&l, &c, ledger_now(), &e) != ERR_OK) {
 		complain("open", &e);
 		_exit(3);
@@ -299,14 +330,14 @@ struct storm {
 	char table[HOME_PATH_MAX];
 };
 
-static void start(struct storm *s, int w)
+static void start(struct storm *s, int w, bool is_builder)
 {
 	uint64_t seed = next(&s->random);
 
 	fflush(NULL);
 	s->pids[w] = fork();
 	if (s->pids[w] == 0)
-		worker(w, seed);
+		worker(w, is_builder, seed);
 }
 
 static void bury(struct storm *s, int w)
@@ -416,23 +447,24 @@ static void storm(struct storm *s, uint64_t kills)
 	uint64_t checked = 0;
 
 	for (int w = 0; w < WORKERS; w++)
-		start(s, w);
+		start(s, w, false);
 	while (s->kills < kills && !(is_control && s->failures)) {
 		int w = (int)(next(&s->random) % WORKERS);
 
-		usleep((useconds_t)(next(&s->random) % 4000));
-		if (next(&s->random) % 150 == 0) {
+		usleep((useconds_t)(next(&s->random) % 3000));
+		if (next(&s->random) % 100 == 0) {
 			stop_all(s, next(&s->random) % 2);
 			if (s->kills - checked > kills / 20) {
 				check(s);
 				witness_read(&s->witness, home, witness_folder, false);
 				checked = s->kills;
 			}
+			/* Whoever comes first builds the table, and one of them dies of it. */
 			for (w = 0; w < WORKERS; w++)
-				start(s, w);
+				start(s, w, w == 0);
 		} else {
 			bury(s, w);
-			start(s, w);
+			start(s, w, false);
 		}
 		if (clock_mono_ms() - told_ms > 1000) {
 			told_ms = clock_mono_ms();
