@@ -86,9 +86,7 @@ static bool fits(enum schema_kind kind, struct json_object *o)
 static const char *const expected[] = {
 	[SCHEMA_TEXT] = "expected a text without control characters",
 	[SCHEMA_ID] = "expected a name: printable ASCII without blanks, not empty",
-	[SCHEMA_PRICE] =
-		"expected a price: a decimal string such as \"0.0000025\", at most 12 decimals "
-		"and at most 1000",
+	[SCHEMA_PRICE] = "expected a price: a decimal string such as \"0.0000025\", at most 1000",
 	[SCHEMA_COUNT] = "expected a whole number from 0",
 	[SCHEMA_SWITCH] = "expected true or false",
 	[SCHEMA_IDS] = "expected an array of names",
