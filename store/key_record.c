@@ -1,89 +1,108 @@
 #include "store/key_record.h"
 
-#include "base/crypto.h"
+#define MAGIC    "TK"
+#define WHAT     "a key"
+#define ID_BYTES 16
+#define RESERVED 32
 
-#define VERSION     1
-#define FLAGS_KNOWN 0u
-#define ID_BYTES    16
-
-enum { /* offsets */
-	AT_MAGIC = 0,
-	AT_VERSION = 2,
-	AT_LENGTH = 4,
-	AT_CRC = 8,
-	AT_FLAGS = 12,
-	AT_FIELDS = 16,
-	AT_CREATED = AT_FIELDS,
-	AT_REVOKED = AT_FIELDS + 8,
-	AT_ID = AT_FIELDS + 16,
-	AT_NAME = AT_FIELDS + 32,
-	AT_RESERVED = AT_FIELDS + 96,
-};
-
-static void put(uint8_t *p, uint64_t n, unsigned bytes)
+/* The reserved bytes: are they unused? */
+static bool skip_reserved(struct frame_reader *r)
 {
-	for (unsigned i = 0; i < bytes; i++, n >>= 8)
-		p[i] = (uint8_t)n;
+	uint8_t bytes[RESERVED], used = 0;
+
+	frame_get_bytes(r, bytes, sizeof(bytes));
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		used |= bytes[i];
+	return !used;
 }
 
-static uint64_t get(const uint8_t *p, unsigned bytes)
+struct slice key_record_write(const struct key_info *info, uint8_t out[KEY_RECORD_BYTES])
 {
-	uint64_t n = 0;
+	static const uint8_t reserved[RESERVED];
+	struct frame_writer w;
 
-	while (bytes--)
-		n = n << 8 | p[bytes];
-	return n;
+	frame_begin(&w, out, MAGIC, 2, info->flags);
+	frame_u64(&w, (uint64_t)info->created_ms);
+	frame_u64(&w, (uint64_t)info->revoked_ms);
+	frame_u64(&w, (uint64_t)info->expires_ms);
+	frame_u64(&w, (uint64_t)info->old_until_ms);
+	frame_u64(&w, info->number);
+	frame_u64(&w, (uint64_t)info->requests_per_minute);
+	frame_u64(&w, (uint64_t)info->tokens_per_minute);
+	frame_u64(&w, (uint64_t)info->concurrent);
+	frame_u64(&w, (uint64_t)info->budget_microusd);
+	frame_u32(&w, info->budget_window);
+	frame_field(&w, info->id, ID_BYTES);
+	frame_field(&w, info->name, KEY_NAME_MAX);
+	frame_field(&w, info->org, PEOPLE_ORG_ID_SIZE - 1);
+	frame_bytes(&w, info->old_hash, KEY_HASH_BYTES);
+	frame_bytes(&w, reserved, sizeof(reserved));
+	frame_text(&w, info->user);
+	frame_text(&w, info->models);
+	return frame_end(&w);
 }
 
-static uint32_t crc_of(const uint8_t *record, size_t n)
+static bool read_v1(struct frame_reader *r, struct key_info *out)
 {
-	return crypto_crc32((struct slice){ (const char *)record + AT_FLAGS, n - AT_FLAGS });
+	out->created_ms = (int64_t)frame_get_u64(r);
+	out->revoked_ms = (int64_t)frame_get_u64(r);
+	frame_get_field(r, out->id, ID_BYTES);
+	frame_get_field(r, out->name, KEY_NAME_MAX);
+	out->number = people_number(slice_of(out->id));
+	return skip_reserved(r) && !r->flags;
 }
 
-void key_record_write(const struct key_info *info, uint8_t out[KEY_RECORD_BYTES])
+static bool read_v2(struct frame_reader *r, struct key_info *out)
 {
-	memset(out, 0, KEY_RECORD_BYTES);
-	memcpy(out + AT_MAGIC, "TK", 2);
-	put(out + AT_VERSION, VERSION, 2);
-	put(out + AT_LENGTH, KEY_RECORD_BYTES - AT_FIELDS, 4);
-	put(out + AT_FLAGS, info->flags, 4);
-	put(out + AT_CREATED, (uint64_t)info->created_ms, 8);
-	put(out + AT_REVOKED, (uint64_t)info->revoked_ms, 8);
-	memcpy(out + AT_ID, info->id, strnlen(info->id, ID_BYTES));
-	memcpy(out + AT_NAME, info->name, strnlen(info->name, KEY_NAME_MAX));
-	put(out + AT_CRC, crc_of(out, KEY_RECORD_BYTES), 4);
+	uint32_t window;
+	bool known;
+
+	out->flags = r->flags;
+	out->created_ms = (int64_t)frame_get_u64(r);
+	out->revoked_ms = (int64_t)frame_get_u64(r);
+	out->expires_ms = (int64_t)frame_get_u64(r);
+	out->old_until_ms = (int64_t)frame_get_u64(r);
+	out->number = frame_get_u64(r);
+	out->requests_per_minute = (int64_t)frame_get_u64(r);
+	out->tokens_per_minute = (int64_t)frame_get_u64(r);
+	out->concurrent = (int64_t)frame_get_u64(r);
+	out->budget_microusd = (int64_t)frame_get_u64(r);
+	window = frame_get_u32(r);
+	frame_get_field(r, out->id, ID_BYTES);
+	frame_get_field(r, out->name, KEY_NAME_MAX);
+	frame_get_field(r, out->org, PEOPLE_ORG_ID_SIZE - 1);
+	frame_get_bytes(r, out->old_hash, KEY_HASH_BYTES);
+	known = skip_reserved(r) && !(r->flags & ~KEY_OLD_TEXT) && window < KEY_WINDOWS;
+	frame_get_text(r, out->user, sizeof(out->user));
+	frame_get_text(r, out->models, sizeof(out->models));
+	if (known)
+		out->budget_window = (enum key_window)window;
+	return known;
 }
 
 enum err_code key_record_read(struct slice bytes, struct key_info *out, struct err *e)
 {
-	const uint8_t *p = (const uint8_t *)bytes.ptr;
-	unsigned used = 0;
+	struct frame_reader r;
+	enum err_code rc = frame_open(&r, bytes, MAGIC, WHAT, e);
 
 	*out = (struct key_info){ .id = "" };
-	if (bytes.len < AT_FIELDS || memcmp(p + AT_MAGIC, "TK", 2) != 0 ||
-		get(p + AT_LENGTH, 4) != bytes.len - AT_FIELDS ||
-		get(p + AT_CRC, 4) != crc_of(p, bytes.len))
-		return err_set(e, ERR_IO, "a key's record is damaged");
-	for (size_t i = AT_RESERVED; i < bytes.len; i++)
-		used |= p[i];
-	if (get(p + AT_VERSION, 2) != VERSION || bytes.len != KEY_RECORD_BYTES || used ||
-		get(p + AT_FLAGS, 4) & ~FLAGS_KNOWN)
-		return err_set(e, ERR_STORE,
-			"a key's record was written by another version of Tollgate (version %u); "
-			"run that version, or a newer one",
-			(unsigned)get(p + AT_VERSION, 2));
-	out->flags = (uint32_t)get(p + AT_FLAGS, 4);
-	out->created_ms = (int64_t)get(p + AT_CREATED, 8);
-	out->revoked_ms = (int64_t)get(p + AT_REVOKED, 8);
-	memcpy(out->id, p + AT_ID, ID_BYTES);
-	memcpy(out->name, p + AT_NAME, KEY_NAME_MAX);
-	return ERR_OK;
+	if (rc)
+		return rc;
+	if (r.version == 1 && bytes.len == KEY_BYTES_V1 && read_v1(&r, out))
+		return ERR_OK;
+	if (r.version == 2 && read_v2(&r, out))
+		return frame_close(&r, WHAT, e);
+	return frame_refuse(&r, WHAT, e);
 }
 
 bool key_name_is_valid(struct slice name)
 {
-	for (size_t i = 0; i < name.len; i++)
-		if (name.ptr[i] < 0x20 || name.ptr[i] > 0x7e)
-			return false;
-	return name.len >= 1 && name.len <= KEY_NAME_MAX && slice_trim(name).len == name.len;
+	return people_name_is_valid(name);
+}
+
+const char *key_window_name(enum key_window window)
+{
+	static const char *const names[KEY_WINDOWS] = { "", "day", "month", "total" };
+
+	return names[window];
 }

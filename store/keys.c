@@ -1,34 +1,26 @@
 #include "store/keys.h"
 
+#include "base/clock.h"
 #include "base/crypto.h"
-#include "store/gdbm_file.h"
 #include "store/home.h"
+#include "store/keys_env.h"
 #include "store/pepper.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#define FILE_NAME    "keys.gdbm"
-#define LOCK_NAME    "keys.lock"
-#define LOCK_WAIT_MS 10000
-#define ENV_PREFIX   "env:"
-#define ENV_SETTING  "GATEWAY_API_KEYS"
-#define ID_RANDOM    12
+#define ID_RANDOM 12
+#define NOTHING   ((struct slice){ "", 0 })
 
-struct env_key {
-	uint8_t hash[SHA256_BYTES];
-	struct key_info info;
-};
+_Static_assert(KEY_HASH_BYTES == SHA256_BYTES, "the hash of a key is a SHA-256");
+_Static_assert(KEY_ID_SIZE <= PEOPLE_ID_SIZE, "the id of a key is one of its implicit user");
 
 struct keys {
 	char home[HOME_PATH_MAX];
-	struct gdbm_file *file;
-	struct env_key *env;
-	size_t env_count;
-	uint8_t env_pepper[PEPPER_BYTES]; /* of this process alone */
+	struct people_file *file;
+	struct keys_env env;
 
 	pthread_mutex_t lock; /* over reading the pepper */
 	atomic_bool has_pepper;
@@ -46,88 +38,9 @@ static void hash_with(
 	crypto_hmac_sha256(bytes_of(pepper, PEPPER_BYTES), text, out);
 }
 
-/* 'K' and the hash, as keys.gdbm has it. */
-struct record_key {
-	uint8_t bytes[1 + SHA256_BYTES];
-};
-
-static struct slice record_key(struct record_key *out, const uint8_t hash[SHA256_BYTES])
+static struct slice hash_slice(const uint8_t hash[SHA256_BYTES])
 {
-	out->bytes[0] = 'K';
-	memcpy(out->bytes + 1, hash, SHA256_BYTES);
-	return bytes_of(out->bytes, sizeof(out->bytes));
-}
-
-static struct slice id_key(char out[1 + KEY_ID_SIZE], const char *id)
-{
-	snprintf(out, 1 + KEY_ID_SIZE, "I%s", id);
-	return slice_of(out);
-}
-
-/* ---- GATEWAY_API_KEYS ---- */
-
-static enum err_code add_env_key(struct keys *k, struct slice item, size_t number, struct err *e)
-{
-	struct env_key *more, *own;
-	struct slice key = item, name = slice_trim(slice_cut(&key, '='));
-
-	key = slice_trim(key);
-	if (!key.ptr || !key_name_is_valid(name))
-		return err_param(e, ERR_CONF, ENV_SETTING,
-			ENV_SETTING ": entry %zu must be name=key, with a name of 1 to %d "
-				    "printable characters",
-			number, KEY_NAME_MAX);
-	if (key.len < KEYS_ENV_MIN || key.len > 512)
-		return err_param(e, ERR_CONF, ENV_SETTING,
-			ENV_SETTING ": the key of %.*s must have %d to 512 characters",
-			SLICE_ARG(name), KEYS_ENV_MIN);
-	more = realloc(k->env, (k->env_count + 1) * sizeof(*more));
-	if (!more)
-		return err_set(e, ERR_NO_MEMORY, "out of memory while reading " ENV_SETTING);
-	k->env = more;
-	own = &more[k->env_count];
-	*own = (struct env_key){ .info = { .flags = 0 } };
-	snprintf(own->info.name, sizeof(own->info.name), "%.*s", SLICE_ARG(name));
-	snprintf(own->info.id, sizeof(own->info.id), ENV_PREFIX "%.*s", SLICE_ARG(name));
-	hash_with(k->env_pepper, key, own->hash);
-	for (size_t i = 0; i < k->env_count; i++)
-		if (strcmp(more[i].info.id, own->info.id) == 0 ||
-			crypto_equal(more[i].hash, own->hash, SHA256_BYTES))
-			return err_param(e, ERR_CONF, ENV_SETTING,
-				ENV_SETTING ": %.*s: the name or the key is there twice",
-				SLICE_ARG(name));
-	k->env_count++;
-	return ERR_OK;
-}
-
-static enum err_code read_env_keys(struct keys *k, const char *text, struct err *e)
-{
-	struct slice rest = slice_of(text), item;
-	enum err_code rc = ERR_OK;
-	size_t number = 0;
-
-	while (!rc && rest.len) {
-		item = slice_trim(slice_cut(&rest, ','));
-		number++;
-		if (item.len)
-			rc = add_env_key(k, item, number, e);
-	}
-	return rc;
-}
-
-/* Every entry is compared, so that time tells nothing. */
-static const struct key_info *find_env_key(const struct keys *k, struct slice text)
-{
-	const struct key_info *found = NULL;
-	uint8_t hash[SHA256_BYTES];
-
-	if (!k->env_count)
-		return NULL;
-	hash_with(k->env_pepper, text, hash);
-	for (size_t i = 0; i < k->env_count; i++)
-		if (crypto_equal(k->env[i].hash, hash, sizeof(hash)))
-			found = &k->env[i].info;
-	return found;
+	return bytes_of(hash, SHA256_BYTES);
 }
 
 /* ---- opening and checking ---- */
@@ -135,26 +48,17 @@ static const struct key_info *find_env_key(const struct keys *k, struct slice te
 enum err_code keys_open(struct keys **out, const char *home, const char *env_keys, struct err *e)
 {
 	struct keys *k = calloc(1, sizeof(*k));
-	struct err missing;
 	enum err_code rc;
 
 	*out = NULL;
 	if (!k)
 		return err_set(e, ERR_NO_MEMORY, "out of memory while opening the keys");
 	pthread_mutex_init(&k->lock, NULL);
-	crypto_random(k->env_pepper, sizeof(k->env_pepper));
-	rc = read_env_keys(k, env_keys, e);
-	if (!rc && !slice_copy(slice_of(home), k->home, sizeof(k->home)))
-		rc = err_set(e, ERR_STORE, "the path of GATEWAY_HOME is too long");
-	if (!rc) {
-		rc = home_check(home, &missing);
-		if (rc == ERR_NOT_FOUND)
-			rc = ERR_OK;
-		else if (rc && e)
-			*e = missing;
-	}
+	rc = keys_env_read(&k->env, env_keys, e);
 	if (!rc)
-		rc = gdbm_file_open(&k->file, home, FILE_NAME, e);
+		rc = people_file_open(&k->file, home, e);
+	if (!rc)
+		str_copy_cut(k->home, sizeof(k->home), home);
 	if (rc)
 		keys_close(k);
 	else
@@ -166,11 +70,16 @@ void keys_close(struct keys *k)
 {
 	if (!k)
 		return;
-	gdbm_file_close(k->file);
-	free(k->env);
+	people_file_close(k->file);
+	keys_env_fini(&k->env);
 	pthread_mutex_destroy(&k->lock);
 	crypto_wipe(k, sizeof(*k));
 	free(k);
+}
+
+struct people_file *keys_people(struct keys *k)
+{
+	return k->file;
 }
 
 /* The pepper appears with the first key, which may be after the start. */
@@ -193,10 +102,10 @@ static enum err_code load_pepper(struct keys *k, bool make, struct err *e)
 static enum err_code refuse_lone_file(struct keys *k, struct err *e)
 {
 	char path[HOME_PATH_MAX], prev[HOME_PATH_MAX];
-	enum err_code rc = home_path(k->home, FILE_NAME, path, e);
+	enum err_code rc = home_path(k->home, PEOPLE_FILE_NAME, path, e);
 
 	if (!rc)
-		rc = home_path(k->home, FILE_NAME ".prev", prev, e);
+		rc = home_path(k->home, PEOPLE_FILE_NAME ".prev", prev, e);
 	if (!rc && (access(path, F_OK) == 0 || access(prev, F_OK) == 0))
 		rc = err_set(e, ERR_STORE,
 			"%s is there, but the file pepper beside it is missing: restore it from a "
@@ -207,31 +116,65 @@ static enum err_code refuse_lone_file(struct keys *k, struct err *e)
 
 /* GDBM compares the hash byte by byte, which is no leak: who does not know the pepper cannot
  * choose a hash. */
-static enum err_code find(
-	struct keys *k, const uint8_t hash[SHA256_BYTES], struct key_info *info, struct err *e)
+static enum err_code fetch_hash(
+	struct keys *k, struct slice hash, struct buf *value, struct key_info *info, struct err *e)
 {
-	struct record_key key;
-	struct buf value = { .max_bytes = 65536 };
-	enum err_code rc = gdbm_file_fetch(k->file, record_key(&key, hash), &value, e);
+	enum err_code rc = people_file_fetch(k->file, 'K', hash, NOTHING, value, e);
 
 	if (!rc)
-		rc = key_record_read(buf_slice(&value), info, e);
-	buf_fini(&value);
+		rc = key_record_read(buf_slice(value), info, e);
 	return rc == ERR_IO ? ERR_STORE : rc;
 }
 
-enum err_code keys_check(struct keys *k, struct slice text, enum keys_verdict *verdict,
-	struct key_info *info, struct err *e)
+static enum err_code fetch_id(
+	struct keys *k, const char *id, struct buf *value, struct key_info *info, struct err *e)
 {
-	const struct key_info *env = find_env_key(k, text);
+	uint8_t hash[SHA256_BYTES];
+	enum err_code rc = people_file_fetch(k->file, 'I', slice_of(id), NOTHING, value, e);
+
+	if (!rc && value->len == sizeof(hash)) {
+		memcpy(hash, value->data, sizeof(hash));
+		rc = fetch_hash(k, hash_slice(hash), value, info, e);
+	} else if (!rc) {
+		rc = ERR_NOT_FOUND;
+	}
+	if (rc == ERR_NOT_FOUND)
+		rc = err_set(e, ERR_STORE, "keys.gdbm does not hold the whole of key %s", id);
+	return rc;
+}
+
+/* Finds what a text stands for. *ended_ms says when the text itself ends or ended, 0 = never. */
+static enum err_code find(struct keys *k, const uint8_t hash[SHA256_BYTES], struct key_info *info,
+	int64_t *ended_ms, struct err *e)
+{
+	char id[KEY_ID_SIZE];
+	struct buf value = { .max_bytes = 65536 };
+	enum err_code rc = fetch_hash(k, hash_slice(hash), &value, info, e);
+
+	*ended_ms = rc ? 0 : info->revoked_ms;
+	if (!rc && info->flags & KEY_OLD_TEXT) {
+		memcpy(id, info->id, sizeof(id));
+		rc = fetch_id(k, id, &value, info, e);
+		if (!rc && info->revoked_ms && info->revoked_ms < *ended_ms)
+			*ended_ms = info->revoked_ms;
+	}
+	buf_fini(&value);
+	return rc;
+}
+
+enum err_code keys_check_at(struct keys *k, struct slice text, int64_t now_ms,
+	enum keys_verdict *verdict, struct key_info *info, struct err *e)
+{
+	const struct key_info *env = keys_env_find(&k->env, text);
 	bool well_formed = key_text_is_valid(text);
 	uint8_t hash[SHA256_BYTES];
 	struct err no_pepper;
+	int64_t ended_ms;
 	enum err_code rc, pepper_rc = load_pepper(k, false, &no_pepper);
 
 	*info = (struct key_info){ .id = "" };
-	hash_with(pepper_rc ? k->env_pepper : k->pepper, text, hash);
-	rc = find(k, hash, info, e);
+	hash_with(pepper_rc ? k->env.pepper : k->pepper, text, hash);
+	rc = find(k, hash, info, &ended_ms, e);
 	*verdict = KEYS_UNKNOWN;
 	if (env) {
 		*info = *env;
@@ -250,112 +193,32 @@ enum err_code keys_check(struct keys *k, struct slice text, enum keys_verdict *v
 		return pepper_rc;
 	}
 	if (!rc)
-		*verdict = info->revoked_ms ? KEYS_REVOKED : KEYS_VALID;
+		*verdict = (ended_ms && ended_ms <= now_ms) ||
+					   (info->expires_ms && info->expires_ms <= now_ms)
+				   ? KEYS_REVOKED
+				   : KEYS_VALID;
 	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
-/* ---- changing ---- */
-
-static enum err_code check_record(void *ctx, struct slice key, struct slice value, struct err *e)
+enum err_code keys_check(struct keys *k, struct slice text, enum keys_verdict *verdict,
+	struct key_info *info, struct err *e)
 {
-	struct key_info ignored;
-
-	(void)ctx;
-	if (key.len == 1 + SHA256_BYTES && key.ptr[0] == 'K')
-		return key_record_read(value, &ignored, e);
-	if (key.len > 1 && key.ptr[0] == 'I' && value.len == SHA256_BYTES)
-		return ERR_OK;
-	return err_set(e, ERR_IO, "it holds a record that is not about a key");
+	return keys_check_at(k, text, clock_wall_ms(), verdict, info, e);
 }
 
-static enum err_code begin(struct keys *k, int *lock_fd, struct gdbm_change **change, struct err *e)
-{
-	enum err_code rc = home_lock(k->home, LOCK_NAME, LOCK_WAIT_MS, lock_fd, e);
-
-	*change = NULL;
-	return rc ? rc : gdbm_change_begin(change, k->home, FILE_NAME, check_record, NULL, e);
-}
-
-static void release(int lock_fd)
-{
-	if (lock_fd >= 0)
-		close(lock_fd);
-}
-
-static enum err_code put_record(struct gdbm_change *change, const uint8_t hash[SHA256_BYTES],
-	const struct key_info *info, struct err *e)
-{
-	uint8_t record[KEY_RECORD_BYTES];
-	struct record_key key;
-
-	key_record_write(info, record);
-	return gdbm_change_put(change, record_key(&key, hash), bytes_of(record, sizeof(record)), e);
-}
-
-/* A pepper made anew beside existing keys would lose them all without a word. */
-static enum err_code secure_pepper(struct keys *k, struct err *e)
-{
-	enum err_code rc = load_pepper(k, false, e);
-
-	if (rc == ERR_NOT_FOUND)
-		rc = refuse_lone_file(k, e);
-	return rc ? rc : load_pepper(k, true, e);
-}
-
-enum err_code keys_create(struct keys *k, const char *name, int64_t now_ms,
-	char text[KEY_TEXT_SIZE], struct key_info *info, struct err *e)
-{
-	struct gdbm_change *change = NULL;
-	uint8_t hash[SHA256_BYTES];
-	char key[1 + KEY_ID_SIZE];
-	enum err_code rc;
-	int lock_fd = -1;
-
-	text[0] = '\0';
-	*info = (struct key_info){ .created_ms = now_ms };
-	if (!key_name_is_valid(slice_of(name)))
-		return err_param(e, ERR_BAD_REQUEST, "name",
-			"a key's name has 1 to %d printable ASCII characters and no blank at "
-			"either end",
-			KEY_NAME_MAX);
-	memcpy(info->name, name, strlen(name));
-	memcpy(info->id, "key_", 4);
-	key_text_random(info->id + 4, ID_RANDOM);
-	rc = home_make(k->home, e);
-	if (!rc)
-		rc = secure_pepper(k, e);
-	if (!rc)
-		rc = begin(k, &lock_fd, &change, e);
-	if (!rc) {
-		key_text_make(text);
-		hash_with(k->pepper, slice_of(text), hash);
-		rc = put_record(change, hash, info, e);
-	}
-	if (!rc)
-		rc = gdbm_change_put(
-			change, id_key(key, info->id), bytes_of(hash, sizeof(hash)), e);
-	if (!rc) {
-		rc = gdbm_change_commit(change, e);
-		change = NULL;
-	}
-	gdbm_change_abort(change);
-	release(lock_fd);
-	if (rc)
-		crypto_wipe(text, KEY_TEXT_SIZE);
-	return rc;
-}
+/* ---- listing ---- */
 
 struct listing {
 	struct key_info *list;
 	size_t count, room;
 };
 
-static enum err_code collect(void *ctx, struct slice key, struct slice value, struct err *e)
+static enum err_code collect(void *ctx, struct slice rest, struct slice value, struct err *e)
 {
 	struct listing *l = ctx;
+	enum err_code rc;
 
-	if (!key.len || key.ptr[0] != 'K')
-		return ERR_OK;
+	(void)rest;
 	if (l->count == l->room) {
 		size_t room = l->room ? 2 * l->room : 16;
 		struct key_info *more = realloc(l->list, room * sizeof(*more));
@@ -365,7 +228,9 @@ static enum err_code collect(void *ctx, struct slice key, struct slice value, st
 		l->list = more;
 		l->room = room;
 	}
-	return key_record_read(value, &l->list[l->count++], e);
+	rc = key_record_read(value, &l->list[l->count], e);
+	l->count += !rc && !(l->list[l->count].flags & KEY_OLD_TEXT);
+	return rc;
 }
 
 static int by_age(const void *a, const void *b)
@@ -379,7 +244,7 @@ static int by_age(const void *a, const void *b)
 
 enum err_code keys_list(struct keys *k, struct key_info **list, size_t *count, struct err *e)
 {
-	struct listing l = { .room = k->env_count + 16 };
+	struct listing l = { .room = k->env.count + 16 };
 	enum err_code rc;
 
 	*list = NULL;
@@ -387,9 +252,9 @@ enum err_code keys_list(struct keys *k, struct key_info **list, size_t *count, s
 	l.list = calloc(l.room, sizeof(*l.list));
 	if (!l.list)
 		return err_set(e, ERR_NO_MEMORY, "out of memory while listing keys");
-	for (size_t i = 0; i < k->env_count; i++)
-		l.list[l.count++] = k->env[i].info;
-	rc = gdbm_file_each(k->file, collect, &l, e);
+	for (size_t i = 0; i < k->env.count; i++)
+		l.list[l.count++] = k->env.keys[i].info;
+	rc = people_file_each(k->file, 'K', collect, &l, e);
 	if (rc) {
 		free(l.list);
 		return rc;
@@ -400,111 +265,328 @@ enum err_code keys_list(struct keys *k, struct key_info **list, size_t *count, s
 	return ERR_OK;
 }
 
-/* Says which key is meant; the id in id. */
-static enum err_code resolve(
-	struct keys *k, const char *id_or_name, char id[KEY_ID_SIZE], struct err *e)
+/* Which key is meant? One of list, or NULL and words why not. */
+static const struct key_info *resolve(
+	const struct key_info *list, size_t count, const char *id_or_name, struct err *e)
 {
-	struct key_info *list;
-	size_t count, named = 0, revoked = 0;
-	enum err_code rc = keys_list(k, &list, &count, e);
+	const struct key_info *found = NULL;
+	size_t named = 0, revoked = 0;
+	enum err_code rc;
 
-	if (rc)
-		return rc;
-	id[0] = '\0';
 	for (size_t i = 0; i < count; i++) {
-		if (strcmp(list[i].id, id_or_name) == 0) {
-			memcpy(id, list[i].id, KEY_ID_SIZE);
-			named = 1;
-			break;
-		}
+		if (strcmp(list[i].id, id_or_name) == 0)
+			return &list[i];
 		if (strcmp(list[i].name, id_or_name) != 0)
 			continue;
 		if (list[i].revoked_ms) {
 			revoked++;
 		} else {
-			memcpy(id, list[i].id, KEY_ID_SIZE);
+			found = &list[i];
 			named++;
 		}
 	}
-	free(list);
-	if (named > 1)
-		return err_param(e, ERR_BAD_REQUEST, "key",
+	if (named == 1)
+		return found;
+	if (named)
+		rc = err_param(e, ERR_BAD_REQUEST, "key",
 			"%zu keys are called \"%.64s\": name one by its id (`tollgate keys list`)",
 			named, id_or_name);
-	if (!named && revoked)
-		return err_param(e, ERR_BAD_REQUEST, "key",
+	else if (revoked)
+		rc = err_param(e, ERR_BAD_REQUEST, "key",
 			"the key called \"%.64s\" was revoked already", id_or_name);
-	if (!named)
-		return err_param(e, ERR_NOT_FOUND, "key", "no key has the id or the name \"%.64s\"",
+	else
+		rc = err_param(e, ERR_NOT_FOUND, "key", "no key has the id or the name \"%.64s\"",
 			id_or_name);
-	if (slice_starts(slice_of(id), ENV_PREFIX))
-		return err_param(e, ERR_BAD_REQUEST, "key",
-			"%s comes from " ENV_SETTING ": remove it there", id);
-	return ERR_OK;
+	(void)rc; /* it is in e */
+	return NULL;
 }
 
-static enum err_code mark_revoked(struct gdbm_change *change, const char *id, int64_t now_ms,
-	struct key_info *info, struct err *e)
+enum err_code keys_get(struct keys *k, const char *id_or_name, struct key_info *info, struct err *e)
 {
-	struct buf hash = { 0 }, record = { 0 };
-	struct record_key key;
-	char name[1 + KEY_ID_SIZE];
-	enum err_code rc = gdbm_change_fetch(change, id_key(name, id), &hash, e);
+	const struct key_info *found = NULL;
+	struct err why = { .code = ERR_OK };
+	struct key_info *list;
+	size_t count;
+	enum err_code rc = keys_list(k, &list, &count, &why);
 
+	if (!rc) {
+		found = resolve(list, count, id_or_name, &why);
+		rc = why.code;
+	}
+	/* Not before: id_or_name may be the caller's info->id. */
+	*info = found ? *found : (struct key_info){ .id = "" };
+	free(list);
+	if (rc && e)
+		*e = why;
+	return rc;
+}
+
+/* ---- changing ---- */
+
+/* A pepper made anew beside existing keys would lose them all without a word. */
+static enum err_code secure_pepper(struct keys *k, struct err *e)
+{
+	enum err_code rc = load_pepper(k, false, e);
+
+	if (rc == ERR_NOT_FOUND)
+		rc = refuse_lone_file(k, e);
+	return rc ? rc : load_pepper(k, true, e);
+}
+
+static enum err_code check_rate(const char *param, int64_t rate, struct err *e)
+{
+	if (rate >= 0 && rate <= KEY_RATE_MAX)
+		return ERR_OK;
+	return err_param(e, ERR_BAD_REQUEST, param, "%s is 1 to %lld, or 0 for no limit", param,
+		(long long)KEY_RATE_MAX);
+}
+
+/* Are those of the values good that set names? */
+static enum err_code check_values(const struct key_info *want, unsigned set, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+
+	if (set & KEYS_SET_NAME && !key_name_is_valid(slice_of(want->name)))
+		rc = err_param(e, ERR_BAD_REQUEST, "name",
+			"a key's name has 1 to %d printable ASCII characters and no blank at "
+			"either end",
+			KEY_NAME_MAX);
+	if (!rc && set & KEYS_SET_REQUESTS)
+		rc = check_rate("rpm", want->requests_per_minute, e);
+	if (!rc && set & KEYS_SET_TOKENS)
+		rc = check_rate("tpm", want->tokens_per_minute, e);
+	if (!rc && set & KEYS_SET_CONCURRENT)
+		rc = check_rate("concurrent", want->concurrent, e);
+	if (!rc && set & KEYS_SET_BUDGET &&
+		(want->budget_microusd < 0 || want->budget_microusd > PEOPLE_MICROUSD_MAX))
+		rc = err_param(e, ERR_BAD_REQUEST, "budget", "a budget is 0 to %lld US dollars",
+			(long long)(PEOPLE_MICROUSD_MAX / 1000000));
+	if (!rc && set & KEYS_SET_EXPIRES && want->expires_ms < 0)
+		rc = err_param(e, ERR_BAD_REQUEST, "expires", "a key cannot expire before 1970");
+	return rc;
+}
+
+static void set_values(struct key_info *info, unsigned set, const struct key_info *to)
+{
+	if (set & KEYS_SET_NAME)
+		memcpy(info->name, to->name, sizeof(info->name));
+	if (set & KEYS_SET_REQUESTS)
+		info->requests_per_minute = to->requests_per_minute;
+	if (set & KEYS_SET_TOKENS)
+		info->tokens_per_minute = to->tokens_per_minute;
+	if (set & KEYS_SET_CONCURRENT)
+		info->concurrent = to->concurrent;
+	if (set & KEYS_SET_BUDGET) {
+		info->budget_microusd = to->budget_microusd;
+		info->budget_window = to->budget_window;
+	}
+	if (set & KEYS_SET_MODELS)
+		memcpy(info->models, to->models, sizeof(info->models));
+	if (set & KEYS_SET_EXPIRES)
+		info->expires_ms = to->expires_ms;
+}
+
+/* Takes over whose key it will be, when there are such. */
+static enum err_code set_owner(
+	struct keys *k, const struct key_info *want, struct key_info *info, struct err *e)
+{
+	struct people_member member;
+	struct people_user user;
+	struct people_org org;
+	enum err_code rc = ERR_OK;
+
+	if (want->user[0])
+		rc = people_user_get(k->file, want->user, &user, e);
+	if (!rc && want->org[0])
+		rc = people_org_get(k->file, want->org, &org, e);
+	if (!rc && want->user[0] && want->org[0])
+		rc = people_member_get(k->file, &org, user.id, &member, e);
+	if (!rc && want->user[0])
+		memcpy(info->user, user.id, sizeof(info->user));
+	if (!rc && want->org[0])
+		memcpy(info->org, org.id, sizeof(info->org));
+	return rc;
+}
+
+static enum err_code put_record(struct people_change *change, const uint8_t hash[SHA256_BYTES],
+	const struct key_info *info, struct err *e)
+{
+	uint8_t record[KEY_RECORD_BYTES];
+
+	return people_change_put(
+		change, 'K', hash_slice(hash), NOTHING, key_record_write(info, record), e);
+}
+
+/* Makes a text and puts the key under it. */
+static enum err_code put_text(struct keys *k, struct people_change *change,
+	const struct key_info *info, char text[KEY_TEXT_SIZE], struct err *e)
+{
+	uint8_t hash[SHA256_BYTES];
+	enum err_code rc;
+
+	key_text_make(text);
+	hash_with(k->pepper, slice_of(text), hash);
+	rc = put_record(change, hash, info, e);
+	return rc ? rc
+		  : people_change_put(
+			    change, 'I', slice_of(info->id), NOTHING, hash_slice(hash), e);
+}
+
+enum err_code keys_create(struct keys *k, const struct key_info *want, int64_t now_ms,
+	char text[KEY_TEXT_SIZE], struct key_info *info, struct err *e)
+{
+	struct people_change change = { 0 };
+	enum err_code rc = check_values(want, KEYS_SET_ALL, e);
+
+	text[0] = '\0';
+	*info = (struct key_info){ .created_ms = now_ms };
+	set_values(info, KEYS_SET_ALL, want);
+	memcpy(info->id, "key_", 4);
+	key_text_random(info->id + 4, ID_RANDOM);
+	info->number = people_number(slice_of(info->id));
 	if (!rc)
-		rc = gdbm_change_fetch(
-			change, record_key(&key, (const uint8_t *)hash.data), &record, e);
+		rc = set_owner(k, want, info, e);
 	if (!rc)
-		rc = key_record_read(buf_slice(&record), info, e);
+		rc = home_make(k->home, e);
+	if (!rc)
+		rc = secure_pepper(k, e);
+	if (!rc)
+		rc = people_change_begin(&change, k->file, e);
+	if (!rc)
+		rc = put_text(k, &change, info, text, e);
+	rc = people_change_end(&change, rc, e);
+	if (rc)
+		crypto_wipe(text, KEY_TEXT_SIZE);
+	return rc;
+}
+
+/* Finds the key that is to be changed, and begins. hash is that of its text. */
+static enum err_code begin_with(struct keys *k, const char *id_or_name,
+	struct people_change *change, struct key_info *info, uint8_t hash[SHA256_BYTES],
+	struct err *e)
+{
+	struct buf value = { 0 };
+	char id[KEY_ID_SIZE];
+	enum err_code rc = keys_get(k, id_or_name, info, e);
+
+	memcpy(id, info->id, sizeof(id));
+	if (!rc && slice_starts(slice_of(id), KEYS_ENV_PREFIX))
+		rc = err_param(e, ERR_BAD_REQUEST, "key",
+			"%s comes from " KEYS_ENV_SETTING ": change it there", id);
+	if (!rc)
+		rc = people_change_begin(change, k->file, e);
+	if (!rc) {
+		rc = people_change_fetch(change, 'I', slice_of(id), NOTHING, &value, e);
+		if (!rc && value.len == SHA256_BYTES) {
+			memcpy(hash, value.data, SHA256_BYTES);
+			rc = people_change_fetch(change, 'K', hash_slice(hash), NOTHING, &value, e);
+		}
+		if (!rc)
+			rc = key_record_read(buf_slice(&value), info, e);
+		if (rc)
+			rc = err_set(
+				e, ERR_STORE, "keys.gdbm does not hold the whole of key %s", id);
+	}
 	if (!rc && info->revoked_ms)
 		rc = err_param(e, ERR_BAD_REQUEST, "key", "the key %s was revoked already", id);
+	buf_fini(&value);
+	return rc;
+}
+
+enum err_code keys_edit(struct keys *k, const char *id_or_name, unsigned set,
+	const struct key_info *to, struct key_info *info, struct err *e)
+{
+	struct people_change change = { 0 };
+	uint8_t hash[SHA256_BYTES];
+	enum err_code rc = check_values(to, set, e);
+
+	if (!rc)
+		rc = begin_with(k, id_or_name, &change, info, hash, e);
 	if (!rc) {
-		info->revoked_ms = now_ms > 0 ? now_ms : 1;
-		rc = put_record(change, (const uint8_t *)hash.data, info, e);
-	} else if (rc == ERR_NOT_FOUND) {
-		rc = err_set(e, ERR_STORE, "keys.gdbm does not hold the whole of key %s", id);
+		set_values(info, set, to);
+		rc = put_record(&change, hash, info, e);
 	}
-	buf_fini(&record);
-	buf_fini(&hash);
+	return people_change_end(&change, rc, e);
+}
+
+/* The text before the present one, if it works still, ends now. */
+static enum err_code end_old_text(
+	struct people_change *change, const struct key_info *info, int64_t now_ms, struct err *e)
+{
+	struct buf value = { 0 };
+	struct key_info old;
+	enum err_code rc;
+
+	if (info->old_until_ms <= now_ms)
+		return ERR_OK;
+	rc = people_change_fetch(change, 'K', hash_slice(info->old_hash), NOTHING, &value, e);
+	if (!rc)
+		rc = key_record_read(buf_slice(&value), &old, e);
+	buf_fini(&value);
+	if (rc)
+		return err_set(e, ERR_STORE, "the text before of key %s is not there", info->id);
+	old.revoked_ms = now_ms;
+	return put_record(change, info->old_hash, &old, e);
+}
+
+enum err_code keys_rotate(struct keys *k, const char *id_or_name, int64_t overlap_ms,
+	int64_t now_ms, char text[KEY_TEXT_SIZE], struct key_info *info, struct err *e)
+{
+	struct people_change change = { 0 };
+	uint8_t hash[SHA256_BYTES];
+	struct key_info old;
+	enum err_code rc = ERR_OK;
+
+	text[0] = '\0';
+	if (overlap_ms < 0 || overlap_ms > KEYS_OVERLAP_MAX_MS)
+		rc = err_param(e, ERR_BAD_REQUEST, "overlap", "the overlap is 0 to %lld days",
+			(long long)(KEYS_OVERLAP_MAX_MS / 86400000));
+	if (!rc)
+		rc = secure_pepper(k, e);
+	if (!rc)
+		rc = begin_with(k, id_or_name, &change, info, hash, e);
+	if (!rc)
+		rc = end_old_text(&change, info, now_ms, e);
+	if (!rc) {
+		old = (struct key_info){ .flags = KEY_OLD_TEXT,
+			.created_ms = info->created_ms,
+			.revoked_ms = now_ms + overlap_ms,
+			.number = info->number };
+		memcpy(old.id, info->id, sizeof(old.id));
+		memcpy(old.name, info->name, sizeof(old.name));
+		rc = put_record(&change, hash, &old, e);
+	}
+	if (!rc) {
+		memcpy(info->old_hash, hash, sizeof(hash));
+		info->old_until_ms = now_ms + overlap_ms;
+		rc = put_text(k, &change, info, text, e);
+	}
+	rc = people_change_end(&change, rc, e);
+	if (rc)
+		crypto_wipe(text, KEY_TEXT_SIZE);
 	return rc;
 }
 
 enum err_code keys_revoke(struct keys *k, const char *id_or_name, int64_t now_ms,
 	struct key_info *info, struct err *e)
 {
-	struct gdbm_change *change = NULL;
-	char id[KEY_ID_SIZE];
-	enum err_code rc;
-	int lock_fd = -1;
+	struct people_change change = { 0 };
+	uint8_t hash[SHA256_BYTES];
+	enum err_code rc = begin_with(k, id_or_name, &change, info, hash, e);
 
-	*info = (struct key_info){ .id = "" };
-	rc = resolve(k, id_or_name, id, e);
-	if (!rc)
-		rc = begin(k, &lock_fd, &change, e);
-	if (!rc)
-		rc = mark_revoked(change, id, now_ms, info, e);
 	if (!rc) {
-		rc = gdbm_change_commit(change, e);
-		change = NULL;
+		info->revoked_ms = now_ms > 0 ? now_ms : 1;
+		rc = put_record(&change, hash, info, e);
 	}
-	gdbm_change_abort(change);
-	release(lock_fd);
-	return rc;
+	return people_change_end(&change, rc, e);
 }
 
 bool keys_is_damaged(struct keys *k)
 {
-	return gdbm_file_is_damaged(k->file);
+	return people_file_is_damaged(k->file);
 }
 
 enum err_code keys_restore(struct keys *k, struct err *e)
 {
-	enum err_code rc;
-	int lock_fd = -1;
-
-	rc = home_lock(k->home, LOCK_NAME, LOCK_WAIT_MS, &lock_fd, e);
-	if (!rc)
-		rc = gdbm_file_restore(k->home, FILE_NAME, check_record, NULL, e);
-	release(lock_fd);
-	return rc;
+	return people_file_restore(k->file, e);
 }

@@ -1,8 +1,9 @@
-/* tollgate keys: make, list and revoke API keys. */
+/* tollgate keys: make, show, change, replace and end API keys. */
 #include "handlers/cli/cli.h"
 
-#include "base/buf.h"
-#include "base/clock.h"
+#include "handlers/cli/amount.h"
+#include "handlers/cli/keys_show.h"
+
 #include "base/crypto.h"
 #include "store/home.h"
 #include "store/keys.h"
@@ -14,19 +15,61 @@
 #include <unistd.h>
 
 static const char usage[] =
-	"Usage: tollgate keys create --name NAME [--if-none FILE]\n"
-	"       tollgate keys list [--format table|json]\n"
-	"       tollgate keys revoke ID|NAME\n"
+	"Usage: tollgate keys create --name NAME [--user ID] [--org ORG] [LIMITS] [--if-none "
+	"FILE]\n"
+	"       tollgate keys list [--json]\n"
+	"       tollgate keys show KEY [--json]\n"
+	"       tollgate keys edit KEY [--name NAME] [LIMITS]\n"
+	"       tollgate keys rotate KEY [--overlap TIME]\n"
+	"       tollgate keys revoke KEY\n"
 	"       tollgate keys restore\n"
+	"\n"
+	"KEY is the id of a key, or its name when only one has it.\n"
 	"\n"
 	"create   makes a key and prints it: this one time, it cannot be shown again\n"
 	"         --name NAME     who or what uses it: 1 to 64 printable characters\n"
+	"         --user ID       whose it is; without, it stands for itself\n"
+	"         --org ORG       the organisation that pays, by its short name or id\n"
 	"         --if-none FILE  keep the key in FILE (mode 0600); when FILE holds a key that is\n"
 	"                         still valid, print that one and make none\n"
-	"list     shows all keys: id, name, times; never the keys themselves\n"
-	"         --format table|json\n"
-	"revoke   ends a key at once, by its id, or by its name when only one has it\n"
-	"restore  when keys.gdbm is damaged: goes back to the state before the last change\n";
+	"list     shows all keys: owners, limits, states; never the keys themselves\n"
+	"         --json          as JSON; --format table|json is the same\n"
+	"show     shows everything about one key\n"
+	"edit     changes its name or limits, for the next request of every process\n"
+	"rotate   gives it another text, printed this one time; its id, usage and limits stay\n"
+	"         --overlap TIME  so long the text before works too (24h, 7d; default: not at "
+	"all)\n"
+	"revoke   ends a key at once\n"
+	"restore  when keys.gdbm is damaged: goes back to the state before the last change\n"
+	"\n"
+	"LIMITS, each of which \"none\" (or \"all\", \"never\") takes away again:\n"
+	"         --rpm N             requests per minute\n"
+	"         --tpm N             tokens per minute\n"
+	"         --concurrent N      requests at once\n"
+	"         --budget AMOUNT     25usd/month, 1.50usd/day or 100usd/total; UTC\n"
+	"         --models LIST       'anthropic/*,openai/gpt-5.2': what it may use, or all\n"
+	"         --expires TIME      90d from now, 2027-01-01, or never\n";
+
+enum { CREATE, LIST, SHOW, EDIT, ROTATE, REVOKE, RESTORE };
+
+static const struct cli_verb verbs[] = { [CREATE] = { .name = "create" },
+	[LIST] = { .name = "list" },
+	[SHOW] = { "show", 1, "the id or name of a key", 0 },
+	[EDIT] = { "edit", 1, "the id or name of a key", 0 },
+	[ROTATE] = { "rotate", 1, "the id or name of a key", 0 },
+	[REVOKE] = { "revoke", 1, "the id or name of a key", 0 },
+	[RESTORE] = { .name = "restore" },
+	{ 0 } };
+
+#define LIMITS (1u << CREATE | 1u << EDIT)
+
+struct words {
+	const char *name, *user, *org, *if_none, *format, *overlap;
+	const char *requests, *tokens, *concurrent, *budget, *models, *expires;
+	bool json;
+};
+
+/* ---- --if-none ---- */
 
 static enum err_code write_key_file(const char *path, const char *text, struct err *e)
 {
@@ -80,114 +123,105 @@ static enum err_code read_key_file(
 	return rc;
 }
 
-static int create(struct keys *keys, const char *name, const char *file)
+/* ---- the commands ---- */
+
+/* Reads what was given into *to; *set says what that was. */
+static enum err_code read_limits(
+	const struct words *w, int64_t now_ms, struct key_info *to, unsigned *set, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+
+	*set = 0;
+	if (w->name) {
+		*set |= KEYS_SET_NAME;
+		if (!slice_copy(slice_of(w->name), to->name, sizeof(to->name)))
+			rc = err_param(e, ERR_BAD_REQUEST, "--name",
+				"--name has 1 to %d characters", KEY_NAME_MAX);
+	}
+	if (!rc && w->requests) {
+		*set |= KEYS_SET_REQUESTS;
+		rc = amount_read_rate(w->requests, "--rpm", &to->requests_per_minute, e);
+	}
+	if (!rc && w->tokens) {
+		*set |= KEYS_SET_TOKENS;
+		rc = amount_read_rate(w->tokens, "--tpm", &to->tokens_per_minute, e);
+	}
+	if (!rc && w->concurrent) {
+		*set |= KEYS_SET_CONCURRENT;
+		rc = amount_read_rate(w->concurrent, "--concurrent", &to->concurrent, e);
+	}
+	if (!rc && w->budget) {
+		*set |= KEYS_SET_BUDGET;
+		rc = amount_read_budget(
+			w->budget, "--budget", &to->budget_microusd, &to->budget_window, e);
+	}
+	if (!rc && w->models) {
+		*set |= KEYS_SET_MODELS;
+		rc = cli_list(w->models, "all", people_models_read, "--models", to->models,
+			PEOPLE_LIST_MAX, e);
+	}
+	if (!rc && w->expires) {
+		*set |= KEYS_SET_EXPIRES;
+		rc = amount_read_end(w->expires, "--expires", now_ms, &to->expires_ms, e);
+	}
+	return rc;
+}
+
+static enum err_code print_text(const char *text, struct err *e)
+{
+	if (printf("%s\n", text) < 0 || fflush(stdout) != 0)
+		return err_errno(e, errno, "the key could not be printed");
+	return ERR_OK;
+}
+
+static enum err_code make(
+	struct keys *keys, const struct words *w, char text[KEY_TEXT_SIZE], struct err *e)
+{
+	struct key_info want = { .id = "" }, info;
+	unsigned set;
+	enum err_code rc = read_limits(w, clock_wall_ms(), &want, &set, e);
+
+	if (!rc && ((w->user && !slice_copy(slice_of(w->user), want.user, sizeof(want.user))) ||
+			   (w->org && !slice_copy(slice_of(w->org), want.org, sizeof(want.org)))))
+		rc = err_set(e, ERR_NOT_FOUND, "there is no %s with a name so long",
+			want.user[0] || !w->user ? "organisation" : "user");
+	if (!rc)
+		rc = keys_create(keys, &want, clock_wall_ms(), text, &info, e);
+	if (!rc && w->if_none)
+		rc = write_key_file(w->if_none, text, e);
+	if (!rc)
+		fprintf(stderr, "Created %s (%s).%s\n", info.id, info.name,
+			w->if_none ? "" : " The key is shown this one time:");
+	return rc;
+}
+
+static int create(struct keys *keys, const struct words *w)
 {
 	char text[KEY_TEXT_SIZE] = "";
-	struct key_info info = { .id = "" };
 	struct err e = { .code = ERR_OK };
-	enum err_code rc = file ? read_key_file(keys, file, text, &e) : ERR_OK;
+	enum err_code rc = w->if_none ? read_key_file(keys, w->if_none, text, &e) : ERR_OK;
 
-	if (!rc && !text[0]) {
-		rc = keys_create(keys, name, clock_wall_ms(), text, &info, &e);
-		if (!rc && file)
-			rc = write_key_file(file, text, &e);
-		if (!rc)
-			fprintf(stderr, "Created %s (%s).%s\n", info.id, info.name,
-				file ? "" : " The key is shown this one time:");
-	}
-	if (!rc && (printf("%s\n", text) < 0 || fflush(stdout) != 0))
-		rc = err_errno(&e, errno, "the key could not be printed");
+	if (!rc && !text[0])
+		rc = make(keys, w, text, &e);
+	if (!rc)
+		rc = print_text(text, &e);
 	crypto_wipe(text, sizeof(text));
 	return rc ? cli_fail(&e) : CLI_OK;
 }
 
-static void write_time(struct buf *out, int64_t ms)
+static int list(struct keys *keys, bool json)
 {
-	char iso[CLOCK_ISO_SIZE];
-
-	clock_iso(ms, iso);
-	buf_printf(out, "\"%s\"", iso);
-}
-
-static void print_json(const struct key_info *list, size_t count)
-{
-	struct buf out = { 0 };
-
-	buf_char(&out, '[');
-	for (size_t i = 0; i < count; i++) {
-		buf_printf(&out, "%s{\"id\":", i ? ",\n" : "");
-		buf_json_cstr(&out, list[i].id);
-		buf_str(&out, ",\"name\":");
-		buf_json_cstr(&out, list[i].name);
-		buf_str(&out, ",\"created\":");
-		if (list[i].created_ms)
-			write_time(&out, list[i].created_ms);
-		else
-			buf_str(&out, "null");
-		buf_str(&out, ",\"revoked\":");
-		if (list[i].revoked_ms)
-			write_time(&out, list[i].revoked_ms);
-		else
-			buf_str(&out, "null");
-		buf_char(&out, '}');
-	}
-	buf_str(&out, "]\n");
-	if (buf_ok(&out))
-		fwrite(out.data, 1, out.len, stdout);
-	buf_fini(&out);
-}
-
-/* "2026-11-21 08:56", or what stands for no time. */
-static void write_minute(int64_t ms, const char *none, char out[CLOCK_ISO_SIZE])
-{
-	if (!ms) {
-		str_copy_cut(out, CLOCK_ISO_SIZE, none);
-		return;
-	}
-	clock_iso(ms, out);
-	out[10] = ' ';
-	out[16] = '\0';
-}
-
-static void print_table(const struct key_info *list, size_t count)
-{
-	int widest = 4;
-
-	for (size_t i = 0; i < count; i++)
-		if ((int)strlen(list[i].id) > widest)
-			widest = (int)strlen(list[i].id);
-	printf("%s%-*s  %-16s  %-16s  NAME%s\n", cli_style(CLI_BOLD), widest, "ID", "CREATED (UTC)",
-		"REVOKED (UTC)", cli_style(CLI_PLAIN));
-	for (size_t i = 0; i < count; i++) {
-		char created[CLOCK_ISO_SIZE], revoked[CLOCK_ISO_SIZE];
-
-		write_minute(list[i].created_ms, "environment", created);
-		write_minute(list[i].revoked_ms, "-", revoked);
-		printf("%s%-*s  %-16s  %-16s  %s%s\n",
-			cli_style(list[i].revoked_ms ? CLI_DIM : CLI_PLAIN), widest, list[i].id,
-			created, revoked, list[i].name, cli_style(CLI_PLAIN));
-	}
-	if (!count)
-		puts("No key yet: tollgate keys create --name NAME");
-}
-
-static int list_keys(struct keys *keys, const char *format)
-{
-	struct key_info *list;
+	struct key_info *all;
 	size_t count;
 	struct err e;
 
-	if (strcmp(format, "table") != 0 && strcmp(format, "json") != 0) {
-		fprintf(stderr, "tollgate keys: --format is table or json, not %s\n", format);
-		return CLI_USAGE;
-	}
-	if (keys_list(keys, &list, &count, &e))
+	if (keys_list(keys, &all, &count, &e))
 		return cli_fail(&e);
-	if (format[0] == 'j')
-		print_json(list, count);
+	if (json)
+		keys_show_json(all, count, clock_wall_ms());
 	else
-		print_table(list, count);
-	free(list);
+		keys_show_table(keys, all, count, clock_wall_ms());
+	free(all);
 	if (keys_is_damaged(keys)) {
 		fputs("tollgate: keys.gdbm is damaged; this is the state before the last change. "
 		      "`tollgate keys restore` makes it the current one.\n",
@@ -197,7 +231,62 @@ static int list_keys(struct keys *keys, const char *format)
 	return CLI_OK;
 }
 
-static int revoke_key(struct keys *keys, const char *which)
+static int show(struct keys *keys, const char *which, bool json)
+{
+	struct key_info info;
+	struct err e;
+
+	if (keys_get(keys, which, &info, &e))
+		return cli_fail(&e);
+	if (json)
+		keys_show_json_one(&info, clock_wall_ms());
+	else
+		keys_show_one(keys, &info, clock_wall_ms());
+	return CLI_OK;
+}
+
+static int edit(struct keys *keys, const char *which, const struct words *w)
+{
+	struct key_info to = { .id = "" }, info;
+	unsigned set;
+	struct err e;
+
+	if (read_limits(w, clock_wall_ms(), &to, &set, &e))
+		return cli_fail(&e);
+	if (!set)
+		return cli_misuse("keys", "say what to change: --name or one of the limits");
+	if (keys_edit(keys, which, set, &to, &info, &e))
+		return cli_fail(&e);
+	printf("Changed %s (%s).\n", info.id, info.name);
+	keys_show_one(keys, &info, clock_wall_ms());
+	return CLI_OK;
+}
+
+static int rotate(struct keys *keys, const char *which, const char *overlap)
+{
+	char text[KEY_TEXT_SIZE], until[CLOCK_ISO_SIZE];
+	int64_t overlap_ms = 0;
+	struct key_info info;
+	struct err e;
+	enum err_code rc;
+
+	if (overlap && !str_duration(slice_of(overlap), &overlap_ms))
+		return cli_misuse("keys", "--overlap is a time like 24h or 7d, not %s", overlap);
+	rc = keys_rotate(keys, which, overlap_ms, clock_wall_ms(), text, &info, &e);
+	if (!rc) {
+		amount_write_minute(info.old_until_ms, "", until);
+		fprintf(stderr,
+			"Rotated %s (%s). The text before %s%s%s. The new one is shown "
+			"this one time:\n",
+			info.id, info.name, overlap_ms ? "works until " : "has ended",
+			overlap_ms ? until : "", overlap_ms ? " UTC" : "");
+		rc = print_text(text, &e);
+	}
+	crypto_wipe(text, sizeof(text));
+	return rc ? cli_fail(&e) : CLI_OK;
+}
+
+static int end(struct keys *keys, const char *which)
 {
 	struct key_info info;
 	struct err e;
@@ -215,54 +304,68 @@ static int restore(struct keys *keys)
 	if (keys_restore(keys, &e))
 		return cli_fail(&e);
 	puts("keys.gdbm is as it was before the last change; the damaged file, if there was one, "
-	     "is "
-	     "kept as keys.gdbm.damaged.");
+	     "is kept as keys.gdbm.damaged.");
 	return CLI_OK;
 }
 
-static int misuse(const char *what)
+static int run(struct keys *keys, int verb, const char *which, const struct words *w)
 {
-	fprintf(stderr, "tollgate keys: %s\nTry: tollgate keys --help\n", what);
-	return CLI_USAGE;
+	switch (verb) {
+	case CREATE:
+		return create(keys, w);
+	case LIST:
+		return list(keys, w->json);
+	case SHOW:
+		return show(keys, which, w->json);
+	case EDIT:
+		return edit(keys, which, w);
+	case ROTATE:
+		return rotate(keys, which, w->overlap);
+	case REVOKE:
+		return end(keys, which);
+	default:
+		return restore(keys);
+	}
 }
 
 int cli_keys(const struct conf *c, int argc, char **argv)
 {
-	const char *name = NULL, *file = NULL, *format = NULL, *operands[2];
-	const struct cli_option options[] = { { .name = "--name", .value = &name },
-		{ .name = "--if-none", .value = &file }, { .name = "--format", .value = &format },
-		{ 0 } };
-	int rc = cli_options(usage, options, argc, argv, operands, 2);
-	enum { CREATE, LIST, REVOKE, RESTORE, VERBS } verb;
-	static const char *const verbs[] = { "create", "list", "revoke", "restore" };
+	struct words w = { .name = NULL };
+	const char *operands[4]; /* one more than any verb takes, and a NULL */
+	const struct cli_option options[] = {
+		{ "--name", &w.name, NULL, LIMITS },
+		{ "--user", &w.user, NULL, 1u << CREATE },
+		{ "--org", &w.org, NULL, 1u << CREATE },
+		{ "--if-none", &w.if_none, NULL, 1u << CREATE },
+		{ "--rpm", &w.requests, NULL, LIMITS },
+		{ "--tpm", &w.tokens, NULL, LIMITS },
+		{ "--concurrent", &w.concurrent, NULL, LIMITS },
+		{ "--budget", &w.budget, NULL, LIMITS },
+		{ "--models", &w.models, NULL, LIMITS },
+		{ "--expires", &w.expires, NULL, LIMITS },
+		{ "--overlap", &w.overlap, NULL, 1u << ROTATE },
+		{ "--format", &w.format, NULL, 1u << LIST },
+		{ "--json", NULL, &w.json, 1u << LIST | 1u << SHOW },
+		{ 0 },
+	};
+	int rc = cli_options(usage, options, argc, argv, operands, 3), verb;
 	struct keys *keys;
 	struct err e;
 
+	operands[3] = NULL;
 	if (rc != CLI_GO_ON)
 		return rc;
-	if (!operands[0])
-		return misuse("say what to do: create, list, revoke or restore");
-	for (verb = CREATE; verb < VERBS; verb++)
-		if (strcmp(operands[0], verbs[verb]) == 0)
-			break;
-	if (verb == VERBS) {
-		fprintf(stderr, "tollgate keys: unknown command %s\n", operands[0]);
-		return misuse("it is one of create, list, revoke, restore");
-	}
-	if (verb == CREATE ? !name : name || file)
-		return misuse(verb == CREATE ? "create needs --name NAME"
-					     : "--name and --if-none go with create alone");
-	if (format && verb != LIST)
-		return misuse("--format goes with list alone");
-	if ((verb == REVOKE) != (operands[1] != NULL))
-		return misuse(verb == REVOKE ? "revoke needs the ID or NAME of a key"
-					     : "there is an argument too many");
+	verb = cli_verb("keys", verbs, options, operands);
+	if (verb < 0)
+		return CLI_USAGE;
+	if (verb == CREATE && !w.name)
+		return cli_misuse("keys", "create needs --name NAME");
+	if (w.format && strcmp(w.format, "table") != 0 && strcmp(w.format, "json") != 0)
+		return cli_misuse("keys", "--format is table or json, not %s", w.format);
+	w.json |= w.format && w.format[0] == 'j';
 	if (keys_open(&keys, conf_str(c, CONF_HOME), conf_str(c, CONF_API_KEYS), &e))
 		return cli_fail(&e);
-	rc = verb == CREATE   ? create(keys, name, file)
-	     : verb == LIST   ? list_keys(keys, format ? format : "table")
-	     : verb == REVOKE ? revoke_key(keys, operands[1])
-			      : restore(keys);
+	rc = run(keys, verb, operands[1], &w);
 	keys_close(keys);
 	return rc;
 }
