@@ -240,12 +240,13 @@ static bool times_ten(int64_t *n, int64_t times)
 
 bool json_int(struct json_value v, int64_t *out)
 {
-	const char *p = v.raw.ptr, *end = p + v.raw.len;
+	const char *p = v.raw.ptr, *end;
 	int64_t n = 0, shift = 0, zeros = 0, exponent = 0;
 	bool negative, fraction = false, minus;
 
 	if (v.kind != JSON_NUMBER)
 		return false;
+	end = p + v.raw.len;
 	negative = p < end && *p == '-';
 	/* Zeros wait until a digit behind them shows that they count; shift is the power of ten
 	 * still to apply. Negative numbers reach one further, so n is kept negative. */

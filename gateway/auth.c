@@ -1,5 +1,7 @@
 #include "gateway/auth.h"
 
+#include "gateway/org_token.h"
+
 static enum err_code refuse(struct err *e, const char *why)
 {
 	enum err_code rc = err_set(e, ERR_UNAUTHENTICATED, "%s", why);
@@ -18,8 +20,8 @@ static bool bearer(const char *header, struct slice *key)
 	return scheme.len == 0 || slice_is_nocase(scheme, "bearer");
 }
 
-enum err_code auth_check(
-	struct keys *keys, const struct credentials *c, struct caller *out, struct err *e)
+enum err_code auth_check(struct keys *keys, const struct credentials *c, int64_t now_ms,
+	struct caller *out, struct err *e)
 {
 	const char *headers[] = { c->authorization, c->redirect_authorization };
 	const char *bare[] = { c->x_api_key, c->api_key };
@@ -47,7 +49,12 @@ enum err_code auth_check(
 	/* Web servers join repeated headers with a comma. */
 	if (memchr(key.ptr, ',', key.len))
 		return refuse(e, "the request carries more than one API key");
-	rc = keys_check(keys, key, &verdict, &out->key, e);
+	if (token_is_likely(key)) {
+		rc = org_token_check(keys, key, now_ms, &out->key, out->org, e);
+		out->anonymous = rc != ERR_OK;
+		return rc;
+	}
+	rc = keys_check_at(keys, key, now_ms, &verdict, &out->key, e);
 	if (rc)
 		return rc;
 	switch (verdict) {
@@ -61,7 +68,18 @@ enum err_code auth_check(
 	case KEYS_REVOKED:
 		break;
 	}
-	return refuse(e, "this API key is unknown or was revoked");
+	return refuse(e, "this API key is unknown, has expired or was revoked");
+}
+
+enum err_code auth_identify(struct keys *keys, const struct caller *c, struct slice named_org,
+	struct identity *out, struct err *e)
+{
+	if (c->anonymous) {
+		*out = (struct identity){ .key = NULL };
+		return ERR_OK;
+	}
+	return people_identify(
+		keys_people(keys), &c->key, c->org[0] ? slice_of(c->org) : named_org, out, e);
 }
 
 enum err_code auth_may_use(

@@ -21,13 +21,21 @@ struct credentials {
 
 struct caller {
 	bool anonymous;
-	struct key_info key; /* when not anonymous */
+	struct key_info key;          /* when not anonymous */
+	char org[PEOPLE_ORG_ID_SIZE]; /* the organisation of a token; "" = the request may name one
+				       */
 };
 
 /* ERR_UNAUTHENTICATED: there is a credential, but it opens nothing; a typing error is told apart,
- * unknown and revoked are not. ERR_STORE. */
-MUST_CHECK enum err_code auth_check(
-	struct keys *keys, const struct credentials *c, struct caller *out, struct err *e);
+ * unknown and revoked are not. ERR_STORE. An organisation token (org_token.h) is taken in the
+ * place of a key. */
+MUST_CHECK enum err_code auth_check(struct keys *keys, const struct credentials *c, int64_t now_ms,
+	struct caller *out, struct err *e);
+
+/* Who the caller is: user, organisation (named, an id or slug, unless a token says), limits. key is
+ * lent from caller. As people_identify. */
+MUST_CHECK enum err_code auth_identify(struct keys *keys, const struct caller *c,
+	struct slice named_org, struct identity *out, struct err *e);
 
 /* May this caller use a model? ERR_PAID_AUTH when it costs and nobody is there to pay. server_hint
  * (may be "") is added to the message: what a web server has to be told to pass the header on. */

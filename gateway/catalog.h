@@ -33,6 +33,7 @@ struct catalog_provider {
 	bool takes_whole_id;        /* routers: the model id keeps its author prefix */
 	bool public_ids;            /* routers that know models by the ids of models.json */
 	bool doubles_1h;            /* charges 2 x the prompt price to cache for an hour */
+	bool collects;              /* may train on prompts, as far as is known */
 	bool configured;
 	bool demo; /* the built-in demonstration */
 };
@@ -42,6 +43,7 @@ struct catalog_model {
 	const char *name;
 	const char *native_id;
 	const struct catalog_provider *provider; /* who makes it and serves it first; never NULL */
+	int64_t max_output;                      /* tokens; 0 = unknown */
 	const struct cost_table *prices;         /* of that provider; NULL = unknown */
 	bool free; /* costs the caller nothing: may be used anonymously */
 	bool embedding;

@@ -156,6 +156,7 @@ static enum err_code read_provider(
 	struct catalog_provider *p = &c->providers[c->provider_count];
 	struct catalog_provider_more *more = &c->providers_more[c->provider_count];
 	struct json_object *v[P_COUNT];
+	struct json_object *policy;
 	enum err_code rc;
 
 	rc = schema_read(provider_rows, P_COUNT, row, place, v, e);
@@ -176,6 +177,9 @@ static enum err_code read_provider(
 	p->takes_whole_id = yes(v[P_TAKES_WHOLE_ID]);
 	p->public_ids = yes(v[P_PUBLIC_IDS]);
 	p->doubles_1h = yes(v[P_DOUBLES_1H]);
+	/* What is not known counts as the worse. */
+	p->collects = !json_object_object_get_ex(v[P_LISTING], "data_policy", &policy) ||
+		      json_member_bool(policy, "training", true);
 	p->demo = yes(v[P_DEMO]);
 	*more = (struct catalog_provider_more){ .file_url = p->base_url,
 		.host_variable = v[P_HOST_VARIABLE] ? text(v[P_HOST_VARIABLE]) : NULL,
@@ -457,6 +461,7 @@ static enum err_code read_model(
 	m->native_id = text(v[M_NATIVE_ID]);
 	m->provider = catalog_provider_find(c, slice_of(text(v[M_PROVIDER])));
 	m->free = yes(v[M_FREE]) || slice_ends(slice_of(m->id), ":free");
+	m->max_output = v[M_MAX_OUTPUT] ? json_object_get_int64(v[M_MAX_OUTPUT]) : 0;
 	m->embedding = lists(v[M_OUTPUT], "embeddings");
 	if (strlen(m->id) >= MODEL_ID_MAX)
 		return schema_fail(place, "id", "is too long", e);

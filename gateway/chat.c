@@ -154,3 +154,28 @@ int64_t chat_estimate_prompt_tokens(const struct chat_req *req)
 			 req->field[CHAT_TOOLS].value.raw.len + 3) /
 	       4;
 }
+
+/* An image or document costs tokens by its content, not its bytes: by reference it is a few bytes
+ * and up to some thousand tokens, inline it is many more bytes than tokens. */
+#define PART_TOKENS 6000
+
+int64_t chat_most_prompt_tokens(const struct chat_req *req)
+{
+	struct json_iter messages, parts;
+	struct json_value message, content, part;
+	struct slice none;
+	int64_t n = (int64_t)(req->body.len - req->field[CHAT_MESSAGES].value.raw.len);
+
+	json_iter_init(&messages, req->field[CHAT_MESSAGES].value);
+	while (json_iter_next(&messages, &none, &message)) {
+		content = json_get(message, "content");
+		n += (int64_t)message.raw.len;
+		json_iter_init(&parts, content);
+		while (content.kind == JSON_ARRAY && json_iter_next(&parts, &none, &part)) {
+			if (json_str_is(json_get(part, "type").raw, "text"))
+				continue;
+			n += PART_TOKENS + (int64_t)part.raw.len / 4 - (int64_t)part.raw.len;
+		}
+	}
+	return n;
+}

@@ -16,4 +16,7 @@ MUST_CHECK enum err_code chat_parse(
 /* A rough count of the prompt's tokens, for when the provider reports none. */
 int64_t chat_estimate_prompt_tokens(const struct chat_req *req);
 
+/* A count of the prompt's tokens that is not too low: a token is at least one byte of text. */
+int64_t chat_most_prompt_tokens(const struct chat_req *req);
+
 #endif

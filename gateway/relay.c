@@ -21,6 +21,7 @@ struct relay {
 	const struct relay_conf *conf;
 	struct sink *client;
 	const struct sink_head *head;
+	const struct cost_facts *prices;
 	struct relay_result *res;
 	struct dialect dialect;
 	struct sse sse;
@@ -101,8 +102,10 @@ static void put_event(struct relay *r, struct slice json)
 
 /* ---- usage ---- */
 
-static void settle_usage(struct relay *r, bool complete)
+/* The final figures, and what they cost. */
+static void count_usage(struct relay *r, bool complete)
 {
+	struct cost_facts facts = *r->prices;
 	struct usage *u = &r->res->usage;
 
 	*u = r->dialect.usage;
@@ -114,6 +117,20 @@ static void settle_usage(struct relay *r, bool complete)
 	if (u->state != USAGE_NONE && !complete)
 		u->state = USAGE_PARTIAL;
 	r->dialect.usage = *u;
+	facts.usage = u;
+	facts.router_byok = u->router_byok;
+	facts.upstream_picousd = u->upstream_picousd;
+	/* An unknown price is told by res->cost.source; what cannot be counted counts as most. */
+	(void)!cost_of(&facts, &r->res->cost, NULL);
+}
+
+/* The members of usage that speak of money. */
+static void cost_members(const struct relay *r, struct buf *out)
+{
+	*out = (struct buf){ .max_bytes = 2048 };
+	cost_write_json(&r->res->cost, out);
+	if (!buf_ok(out))
+		buf_reset(out);
 }
 
 /* ---- the end of a stream ---- */
@@ -121,13 +138,16 @@ static void settle_usage(struct relay *r, bool complete)
 /* Everything has come: usage for those who asked, and the mark of a whole answer. */
 static void put_end(struct relay *r)
 {
-	settle_usage(r, true);
+	count_usage(r, true);
 	if (r->req->include_usage) {
 		size_t begin = r->out.len;
+		struct buf cost;
 
+		cost_members(r, &cost);
 		buf_append(&r->out, "data: ", 6);
-		dialect_write_usage(&r->dialect, &r->out);
+		dialect_write_usage(&r->dialect, buf_slice(&cost), &r->out);
 		end_event(r, begin);
+		buf_fini(&cost);
 	}
 	buf_str(&r->out, "data: [DONE]\n\n");
 	r->ended = true;
@@ -364,9 +384,16 @@ static enum err_code take_whole(struct relay *r, struct err *e)
 	if (rc)
 		return rc;
 	if (!r->req->stream) {
-		settle_usage(r, true);
+		struct buf cost;
+		bool fits;
+
+		count_usage(r, true);
+		cost_members(r, &cost);
+		fits = answer_put_usage(&r->dialect, buf_slice(&cost), a);
+		buf_fini(&cost);
 		r->res->complete = true;
-		return ERR_OK;
+		return fits ? ERR_OK
+			    : err_set(e, ERR_NO_MEMORY, "the answer does not fit into memory");
 	}
 	/* A streaming call answered with one JSON text: the client asked for a stream. */
 	rc = answer_write_events(a, &r->out, e);
@@ -409,22 +436,26 @@ static void tell_failure(struct relay *r, const struct err *e, const char *reque
 	(void)sink_write(r->client, buf_slice(&r->out));
 }
 
-enum err_code relay_chat(struct pump *pump, const struct relay_conf *conf, const struct target *t,
-	const struct chat_req *req, struct sink *client, const struct sink_head *head,
-	const char *request_id, struct relay_result *res, struct err *e)
+enum err_code relay_chat(struct pump *pump, const struct relay_conf *conf,
+	const struct relay_call *call, struct relay_result *res, struct err *e)
 {
-	struct relay r = {
-		.target = t, .req = req, .conf = conf, .client = client, .head = head, .res = res
-	};
+	const struct target *t = call->target;
+	struct relay r = { .target = t,
+		.req = call->req,
+		.conf = conf,
+		.client = call->client,
+		.head = call->head,
+		.prices = call->prices,
+		.res = res };
 	struct http_req http = { .url = "" };
 	struct job job;
 	enum err_code rc;
 
 	*res = (struct relay_result){ 0 };
-	dialect_init(&r.dialect, t, req);
+	dialect_init(&r.dialect, t, call->req);
 	sse_init(&r.sse, conf->max_event_bytes);
 	r.out.max_bytes = 5 * conf->max_event_bytes + OUT_EXTRA;
-	rc = t->provider->encode(req, t, &http, e);
+	rc = t->provider->encode(call->req, t, &http, e);
 	if (rc)
 		goto out;
 	set_job(&r, &job, &http);
@@ -437,9 +468,9 @@ enum err_code relay_chat(struct pump *pump, const struct relay_conf *conf, const
 	if (rc) {
 		if (!e->provider[0] && e->code >= ERR_UPSTREAM_STATUS)
 			str_copy_cut(e->provider, sizeof(e->provider), t->slug);
-		settle_usage(&r, false);
+		count_usage(&r, false);
 		if (res->started)
-			tell_failure(&r, e, request_id);
+			tell_failure(&r, e, call->request_id);
 	}
 out:
 	res->malformed = r.dialect.malformed;

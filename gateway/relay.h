@@ -10,6 +10,7 @@
 #ifndef GATEWAY_RELAY_H
 #define GATEWAY_RELAY_H
 
+#include "gateway/cost.h"
 #include "gateway/upstream.h"
 
 struct relay_conf {
@@ -29,20 +30,28 @@ struct relay_result {
 	uint64_t malformed;  /* events skipped */
 	uint64_t bytes_in;   /* from the provider */
 	struct usage usage;
+	struct cost cost; /* of what was used, complete or not */
 	char finish_reason[24];
 	char upstream_id[64];
 	struct answer answer; /* of a request that does not stream, when complete */
 };
 void relay_result_fini(struct relay_result *r);
 
-/* head: what begins a good answer (status 200, headers). request_id names the request in error
- * events. After ERR_OK a stream was written whole, up to [DONE]; an answer stands in res->answer,
- * to be sent by the caller (when res->started, its head has gone out already). On an error nothing
- * has reached the client unless res->started; then the error event has been written too. *res is
- * set on every path; end it with relay_result_fini. */
+/* What is to be done. Everything is lent until relay_chat returns. */
+struct relay_call {
+	const struct target *target;
+	const struct chat_req *req;
+	struct sink *client;
+	const struct sink_head *head;    /* what begins a good answer: status 200, headers */
+	const char *request_id;          /* names the request in error events */
+	const struct cost_facts *prices; /* usage is filled in here; the client is told the cost */
+};
+
+/* After ERR_OK a stream was written whole, up to [DONE]; an answer stands in res->answer, to be
+ * sent by the caller (when res->started, its head has gone out already). On an error nothing has
+ * reached the client unless res->started; then the error event has been written too. *res is set
+ * on every path; end it with relay_result_fini. */
 MUST_CHECK enum err_code relay_chat(struct pump *pump, const struct relay_conf *conf,
-	const struct target *t, const struct chat_req *req, struct sink *client,
-	const struct sink_head *head, const char *request_id, struct relay_result *res,
-	struct err *e);
+	const struct relay_call *call, struct relay_result *res, struct err *e);
 
 #endif

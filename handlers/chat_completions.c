@@ -1,9 +1,18 @@
 /* handlers/chat_completions.c - POST …/chat/completions: a chat request from start to end. */
+#include "base/clock.h"
 #include "gateway/chat.h"
 #include "gateway/demo.h"
+#include "gateway/policy.h"
 #include "gateway/relay.h"
 #include "gateway/route.h"
+#include "gateway/settle.h"
 #include "handlers/common/front.h"
+
+#define OUTPUT_UNKNOWN \
+	16384                 /* tokens an answer may have when neither request nor catalogue says \
+			       */
+#define OUTPUT_LIKELY    1024 /* tokens an answer has, for rates, when the request does not say */
+#define RESERVE_GRACE_MS 30000 /* a reservation outlives the request's own deadline by this */
 
 static enum err_code read_request(struct exchange *x, struct chat_req *req, struct err *e)
 {
@@ -29,6 +38,22 @@ static enum err_code read_request(struct exchange *x, struct chat_req *req, stru
 	return rc;
 }
 
+/* May this caller have this model from this provider? */
+static enum err_code check_policies(struct exchange *x, const struct route *route, struct err *e)
+{
+	enum err_code rc = auth_may_use(&x->caller, route->free, exchange_server_hint(x), e);
+
+	if (!rc)
+		rc = policy_model(&x->who, slice_of(route->target.public_id), e);
+	if (!rc)
+		rc = policy_provider(&x->who, slice_of(route->target.slug), e);
+	if (!rc)
+		rc = policy_collection(&x->who, false, route->provider->collects, e);
+	if (!rc && !route->free)
+		rc = policy_may_spend(&x->who, e);
+	return rc;
+}
+
 static enum err_code choose_target(
 	struct exchange *x, const struct chat_req *req, struct route *route, struct err *e)
 {
@@ -37,7 +62,7 @@ static enum err_code choose_target(
 	if (rc)
 		return rc;
 	x->provider = route->target.slug;
-	rc = auth_may_use(&x->caller, route->free, exchange_server_hint(x), e);
+	rc = check_policies(x, route, e);
 	if (rc)
 		return rc;
 	if (route->provider->demo) {
@@ -48,6 +73,66 @@ static enum err_code choose_target(
 	head_add(&x->head, "X-Provider", route->target.slug);
 	head_add(&x->head, "X-Model", route->target.public_id);
 	return ERR_OK;
+}
+
+/* Reserves what the request may cost, and tells the client where its limits stand. */
+static enum err_code admit(struct exchange *x, const struct chat_req *req,
+	const struct route *route, struct admission *a, struct err *e)
+{
+	const struct conf *c = x->front->conf;
+	const struct limits_conf conf = { .free_per_hour = conf_int(c, CONF_FREE_PER_HOUR),
+		.ipv6_prefix_bits = conf_int(c, CONF_IPV6_PREFIX),
+		.buy_url = conf_str(c, CONF_BUY_CREDITS_URL) };
+	struct ip address;
+	const struct limits_who who = { .identity = &x->who,
+		.address = exchange_address(x, &address) ? &address : NULL };
+	struct ledger_now now = ledger_now();
+	int64_t most = route->model && route->model->max_output ? route->model->max_output
+								: OUTPUT_UNKNOWN;
+	struct limits_what what = { .id = ledger_id(slice_of(x->ledger_id)),
+		.prices = route->model ? route->model->prices : NULL,
+		.free = route->free,
+		.deadline_mono_ms = now.mono_ms + conf_int(c, CONF_DEADLINE) +
+				    conf_int(c, CONF_CLIENT_STALL) + RESERVE_GRACE_MS };
+	struct ledger *l = front_ledger(e);
+	enum err_code rc;
+
+	if (!l)
+		return e->code;
+	what.worst.prompt_tokens = chat_most_prompt_tokens(req);
+	what.worst.max_output_tokens = req->n * (req->max_tokens ? req->max_tokens : most);
+	what.likely_tokens = chat_estimate_prompt_tokens(req) +
+			     req->n * (req->max_tokens ? req->max_tokens : OUTPUT_LIKELY);
+	rc = limits_admit(l, now, &conf, &who, &what, a, e);
+	limits_write_head(a, &x->head);
+	head_add(&x->head, "X-Generation-Id", x->ledger_id);
+	return rc;
+}
+
+/* Writes the request into the ledger, whatever became of it. */
+static void settle(struct exchange *x, const struct route *route, struct admission *a,
+	const struct relay_result *res)
+{
+	struct err e;
+	struct ledger *l = front_ledger(&e);
+	const struct settle_facts facts = { .identity = &x->who,
+		.provider = route->target.slug,
+		.model = route->target.public_id,
+		.asked_model = x->model,
+		.usage = &res->usage,
+		.cost = &res->cost,
+		.finish_reason = res->finish_reason,
+		.status = x->status,
+		.stream = x->stream,
+		.free = route->free,
+		.client_gone = x->error == ERR_CLIENT_GONE,
+		.attempts = 1,
+		.latency_ms = (clock_mono_us() - x->started_us) / 1000,
+		.ttft_ms = res->ttft_us ? (res->ttft_us - x->started_us) / 1000 + 1 : 0 };
+
+	x->cost_microusd = res->cost.microusd;
+	settle_request(l, a, &facts);
+	(void)ledger_tick(l, ledger_now(), NULL);
 }
 
 static struct relay_conf relay_settings(const struct conf *c)
@@ -75,26 +160,35 @@ static void finish_started(struct exchange *x, enum err_code rc, struct err *e)
 	exchange_note(x, 200, rc ? rc : sent);
 }
 
-static void relay(struct exchange *x, const struct chat_req *req, const struct route *route)
+static void relay(struct exchange *x, const struct chat_req *req, const struct route *route,
+	struct relay_result *res)
 {
 	struct relay_conf settings = relay_settings(x->front->conf);
 	struct sink *client = request_sink(x->rq);
-	struct sink_head head = { .status = 200, .length = -1, .streaming = req->stream };
-	struct relay_result res = { 0 };
+	struct sink_head head = { .status = 200,
+		.length = -1,
+		.streaming = req->stream,
+		.content_type =
+			req->stream ? "text/event-stream; charset=utf-8" : "application/json",
+		.extra = buf_slice(&x->head) };
+	const struct cost_facts prices = { .table = route->model ? route->model->prices : NULL,
+		.trusts_cost = route->target.quirks->trusts_cost,
+		.free = route->free };
+	const struct relay_call call = { .target = &route->target,
+		.req = req,
+		.client = client,
+		.head = &head,
+		.request_id = x->request_id,
+		.prices = &prices };
 	struct err e = { 0 };
 	struct pump *pump = front_pump(&e);
-	enum err_code rc = e.code;
+	enum err_code rc = pump ? relay_chat(pump, &settings, &call, res, &e) : e.code;
 
-	head.content_type = req->stream ? "text/event-stream; charset=utf-8" : "application/json";
-	head.extra = buf_slice(&x->head);
-	if (pump)
-		rc = relay_chat(pump, &settings, &route->target, req, client, &head, x->request_id,
-			&res, &e);
-	x->usage = res.usage;
-	x->ttft_us = res.ttft_us;
-	if (res.started) {
+	x->usage = res->usage;
+	x->ttft_us = res->ttft_us;
+	if (res->started) {
 		if (!rc && !req->stream &&
-			sink_write(client, buf_slice(&res.answer.json)) == SINK_GONE)
+			sink_write(client, buf_slice(&res->answer.json)) == SINK_GONE)
 			rc = ERR_CLIENT_GONE;
 		finish_started(x, rc, &e);
 	} else if (rc == ERR_CLIENT_GONE) {
@@ -102,21 +196,26 @@ static void relay(struct exchange *x, const struct chat_req *req, const struct r
 	} else if (rc) {
 		exchange_error(x, &e);
 	} else {
-		exchange_json(x, 200, buf_slice(&res.answer.json));
+		exchange_json(x, 200, buf_slice(&res->answer.json));
 	}
-	relay_result_fini(&res);
 }
 
 static void handle(struct exchange *x)
 {
 	struct chat_req req;
 	struct route route = { 0 };
+	struct admission admission;
+	struct relay_result res = { 0 };
 	struct err e = { 0 };
 
-	if (exchange_auth(x, &e) || read_request(x, &req, &e) || choose_target(x, &req, &route, &e))
+	if (exchange_auth(x, &e) || read_request(x, &req, &e) ||
+		choose_target(x, &req, &route, &e) || admit(x, &req, &route, &admission, &e)) {
 		exchange_error(x, &e);
-	else
-		relay(x, &req, &route);
+		return;
+	}
+	relay(x, &req, &route, &res);
+	settle(x, &route, &admission, &res);
+	relay_result_fini(&res);
 }
 
 int main(int argc, char **argv)
@@ -127,7 +226,7 @@ int main(int argc, char **argv)
 		.endpoint = "/chat/completions",
 		.methods = "POST, OPTIONS",
 		.no_store = true,
-		.needs = FRONT_CATALOG | FRONT_KEYS,
+		.needs = FRONT_CATALOG | FRONT_KEYS | FRONT_LEDGER,
 		.handle = handle,
 	};
 

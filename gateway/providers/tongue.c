@@ -37,7 +37,7 @@ void answer_fini(struct answer *a)
 void dialect_init(struct dialect *d, const struct target *t, const struct chat_req *req)
 {
 	*d = (struct dialect){ .target = t, .req = req };
-	d->usage.cost_picousd = -1;
+	d->usage.cost_picousd = d->usage.upstream_picousd = -1;
 }
 
 void dialect_fini(struct dialect *d)
@@ -147,6 +147,7 @@ void usage_read(struct json_value usage, const struct quirks *q, struct usage *u
 		.cache_write_tokens = tokens(in, "cache_write_tokens"),
 		.reasoning_tokens = tokens(out, "reasoning_tokens"),
 		.cost_picousd = -1,
+		.upstream_picousd = -1,
 	};
 	if (!u->cached_tokens)
 		u->cached_tokens = tokens(usage, "cached_tokens");
@@ -161,14 +162,60 @@ void usage_read(struct json_value usage, const struct quirks *q, struct usage *u
 		(q->completion_excludes_reasoning &&
 			total == u->prompt_tokens + u->completion_tokens + u->reasoning_tokens))
 		u->completion_tokens += u->reasoning_tokens;
-	if (q->trusts_cost)
-		u->cost_picousd = picousd(json_get(usage, "cost"));
+	if (!q->trusts_cost)
+		return;
+	u->cost_picousd = picousd(json_get(usage, "cost"));
+	u->router_byok = json_is_true(json_get(usage, "is_byok"));
+	u->upstream_picousd =
+		picousd(json_get(json_get(usage, "cost_details"), "upstream_inference_cost"));
 }
 
-void dialect_write_usage(const struct dialect *d, struct buf *out)
+static void write_usage_object(const struct dialect *d, struct slice extra, struct buf *out)
 {
+	static const char *const money[] = { "cost", "cost_details", "is_byok", "market_cost" };
 	const struct usage *u = &d->usage;
+	struct json_iter it;
+	struct json_value v;
+	struct slice key;
+	bool first = true;
 
+	if (!d->usage_json.len) {
+		buf_printf(out,
+			"{\"prompt_tokens\":%lld,\"completion_tokens\":%lld,\"total_tokens\":%lld,"
+			"\"prompt_tokens_details\":{\"cached_tokens\":%lld},"
+			"\"completion_tokens_details\":{\"reasoning_tokens\":%lld}%s",
+			(long long)u->prompt_tokens, (long long)u->completion_tokens,
+			(long long)(u->prompt_tokens + u->completion_tokens),
+			(long long)u->cached_tokens, (long long)u->reasoning_tokens,
+			extra.len ? "," : "");
+		buf_slice_append(out, extra);
+		buf_char(out, '}');
+		return;
+	}
+	json_iter_init(&it, (struct json_value){ JSON_OBJECT, buf_slice(&d->usage_json) });
+	while (json_iter_next(&it, &key, &v)) {
+		bool about_money = false;
+
+		for (size_t i = 0; i < sizeof(money) / sizeof(money[0]); i++)
+			about_money |= json_str_is(key, money[i]);
+		if (about_money)
+			continue;
+		buf_char(out, first ? '{' : ',');
+		first = false;
+		buf_slice_append(out, key);
+		buf_char(out, ':');
+		buf_slice_append(out, v.raw);
+	}
+	if (first)
+		buf_char(out, '{');
+	else if (extra.len)
+		buf_char(out, ',');
+	buf_slice_append(out, extra);
+	buf_char(out, '}');
+}
+
+void dialect_write_usage(const struct dialect *d, struct slice extra, struct buf *out)
+{
 	buf_str(out, "{\"id\":");
 	buf_json_cstr(out, d->id);
 	buf_str(out, ",\"object\":\"chat.completion.chunk\",\"created\":");
@@ -176,17 +223,34 @@ void dialect_write_usage(const struct dialect *d, struct buf *out)
 	buf_str(out, ",\"model\":");
 	buf_json_cstr(out, d->target->public_id);
 	buf_str(out, ",\"choices\":[],\"usage\":");
-	if (d->usage_json.len)
-		buf_slice_append(out, buf_slice(&d->usage_json));
-	else
-		buf_printf(out,
-			"{\"prompt_tokens\":%lld,\"completion_tokens\":%lld,\"total_tokens\":%lld,"
-			"\"prompt_tokens_details\":{\"cached_tokens\":%lld},"
-			"\"completion_tokens_details\":{\"reasoning_tokens\":%lld}}",
-			(long long)u->prompt_tokens, (long long)u->completion_tokens,
-			(long long)(u->prompt_tokens + u->completion_tokens),
-			(long long)u->cached_tokens, (long long)u->reasoning_tokens);
+	write_usage_object(d, extra, out);
 	buf_char(out, '}');
+}
+
+bool answer_put_usage(const struct dialect *d, struct slice extra, struct answer *a)
+{
+	struct json_member usage = { .name = "usage" };
+	struct slice text = buf_slice(&a->json);
+	struct buf out = { .max_bytes = text.len + d->usage_json.len + extra.len + 512 };
+	size_t cut;
+
+	if (json_scan(text, &tongue_limits, &usage, 1, NULL))
+		return false;
+	/* With no usage of its own, the answer gets one before its last brace. */
+	cut = usage.value.kind == JSON_ABSENT ? text.len - 1
+					      : (size_t)(usage.value.raw.ptr - text.ptr);
+	buf_append(&out, text.ptr, cut);
+	if (usage.value.kind == JSON_ABSENT)
+		buf_str(&out, ",\"usage\":");
+	write_usage_object(d, extra, &out);
+	buf_slice_append(&out, slice_from(text, cut + usage.value.raw.len));
+	if (!buf_ok(&out)) {
+		buf_fini(&out);
+		return false;
+	}
+	buf_fini(&a->json);
+	a->json = out;
+	return true;
 }
 
 /* ---- a whole answer as a stream ---- */

@@ -91,6 +91,8 @@ struct usage {
 	int64_t cache_write_tokens;
 	int64_t reasoning_tokens;
 	int64_t cost_picousd; /* what a router says it charged; -1 = it does not say */
+	bool router_byok;     /* the router used a key of the operator's own: cost is only a fee */
+	int64_t upstream_picousd; /* and this is what that provider took; -1 = not said */
 };
 
 /* A whole answer, ready for the client. */
@@ -143,8 +145,13 @@ void dialect_init(struct dialect *d, const struct target *t, const struct chat_r
 void dialect_fini(struct dialect *d);
 
 /* Appends the chunk that tells the client the usage: no choices, the figures the provider
- * reported, else those in d->usage. */
-void dialect_write_usage(const struct dialect *d, struct buf *out);
+ * reported, else those in d->usage, and the members in extra ("\"cost\":…", may be empty) instead
+ * of what the provider says about money. */
+void dialect_write_usage(const struct dialect *d, struct slice extra, struct buf *out);
+
+/* Puts the same usage object into a whole answer, in place of the one it has. false when it does
+ * not fit; a is then unchanged. */
+MUST_CHECK bool answer_put_usage(const struct dialect *d, struct slice extra, struct answer *a);
 
 /* Appends a whole answer as the data of stream events ("data: {…}\n\n"): a chunk with the message
  * of each choice as its delta, and one with its finish reason. For providers that answer a

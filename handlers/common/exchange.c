@@ -45,16 +45,14 @@ static void name_request(struct exchange *x)
 	uint8_t name[12];
 	uint32_t n;
 
-	if (is_request_id(theirs)) {
-		str_copy_cut(x->request_id, sizeof(x->request_id), theirs);
-		return;
-	}
 	pthread_once(&names.once, seed_names);
 	n = atomic_fetch_add(&names.next, 1);
 	memcpy(name, names.process, 8);
 	memcpy(name + 8, &n, 4);
-	memcpy(x->request_id, "req_", 4);
-	crypto_hex(name, sizeof(name), x->request_id + 4);
+	memcpy(x->ledger_id, "req_", 4);
+	crypto_hex(name, sizeof(name), x->ledger_id + 4);
+	str_copy_cut(x->request_id, sizeof(x->request_id),
+		is_request_id(theirs) ? theirs : x->ledger_id);
 }
 
 void exchange_init(struct exchange *x, const struct front *front, struct request *rq)
@@ -93,24 +91,23 @@ static void log_int(struct buf *b, const char *name, int64_t value)
 	buf_int(b, value);
 }
 
-static void client_address(const struct exchange *x, char out[IP_TEXT_SIZE])
+bool exchange_address(const struct exchange *x, struct ip *out)
 {
-	struct ip ip;
-
-	out[0] = '\0';
-	if (ip_of_client(request_param(x->rq, "REMOTE_ADDR"),
-		    request_header(x->rq, "X-Forwarded-For"),
-		    conf_str(x->front->conf, CONF_TRUSTED_PROXIES), &ip))
-		ip_text(&ip, out);
+	return ip_of_client(request_param(x->rq, "REMOTE_ADDR"),
+		request_header(x->rq, "X-Forwarded-For"),
+		conf_str(x->front->conf, CONF_TRUSTED_PROXIES), out);
 }
 
 void exchange_fini(struct exchange *x)
 {
 	struct buf line = { .max_bytes = 4096 };
 	char client[IP_TEXT_SIZE], method[24];
+	struct ip ip;
 	int64_t now_us = clock_mono_us();
 
-	client_address(x, client);
+	client[0] = '\0';
+	if (exchange_address(x, &ip))
+		ip_text(&ip, client);
 	(void)!buf_room(&line, 1024); /* all of it, most times */
 	buf_str(&line, "\"request_id\":");
 	buf_json_cstr(&line, x->request_id);
@@ -128,6 +125,7 @@ void exchange_fini(struct exchange *x)
 		buf_str(&line, ",\"ttft_ms\":null");
 	log_int(&line, "prompt_tokens", x->usage.prompt_tokens);
 	log_int(&line, "completion_tokens", x->usage.completion_tokens);
+	log_int(&line, "cost_microusd", x->cost_microusd);
 	log_int(&line, "bytes_in", (int64_t)x->bytes_in);
 	log_int(&line, "bytes_out", (int64_t)request_bytes_out(x->rq));
 	buf_str(&line,
@@ -248,9 +246,15 @@ enum err_code exchange_auth(struct exchange *x, struct err *e)
 		.api_key = request_param(x->rq, "HTTP_API_KEY"),
 	};
 
+	const char *org = request_header(x->rq, "X-KiloCode-OrganizationId");
+	enum err_code rc;
+
 	for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++)
 		c.repeated |= request_param_count(x->rq, variables[i]) > 1;
-	return auth_check(x->front->keys, &c, &x->caller, e);
+	rc = auth_check(x->front->keys, &c, clock_wall_ms(), &x->caller, e);
+	if (rc)
+		return rc;
+	return auth_identify(x->front->keys, &x->caller, slice_of(org ? org : ""), &x->who, e);
 }
 
 const char *exchange_server_hint(const struct exchange *x)

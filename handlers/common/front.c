@@ -3,12 +3,15 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/log.h"
+#include "gateway/books.h"
 #include "handlers/common/exchange.h"
 #include "handlers/common/path.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
+
+#define KEEP_EVERY_S 1
 
 static struct front front;
 
@@ -45,6 +48,72 @@ static void drain(void *ctx, int64_t deadline_mono_ms)
 	if (pumping.pump)
 		pump_drain(pumping.pump, deadline_mono_ms);
 	pthread_mutex_unlock(&pumping.lock);
+}
+
+/* ---- the ledger ---- */
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	struct ledger *ledger;
+	pthread_t keeper;
+	bool has_keeper, stop;
+} books = { .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
+
+struct ledger *front_ledger(struct err *e)
+{
+	struct ledger *l;
+
+	pthread_mutex_lock(&books.lock);
+	if (!books.ledger && books_open(front.conf, &books.ledger, e))
+		books.ledger = NULL;
+	l = books.ledger;
+	pthread_mutex_unlock(&books.lock);
+	return l;
+}
+
+/* Syncs, folds and reaps what is due even when no request comes. */
+static void *keep_books(void *arg)
+{
+	struct timespec until;
+
+	(void)arg;
+	pthread_mutex_lock(&books.lock);
+	while (!books.stop) {
+		struct ledger *l = books.ledger;
+
+		pthread_mutex_unlock(&books.lock);
+		if (l)
+			(void)ledger_tick(l, ledger_now(), NULL);
+		pthread_mutex_lock(&books.lock);
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec += KEEP_EVERY_S;
+		if (!books.stop)
+			pthread_cond_timedwait(&books.wake, &books.lock, &until);
+	}
+	pthread_mutex_unlock(&books.lock);
+	return NULL;
+}
+
+static void start_keeper(void)
+{
+	if (front.spec->needs & FRONT_LEDGER && front.kind != SERVER_CGI)
+		books.has_keeper = pthread_create(&books.keeper, NULL, keep_books, NULL) == 0;
+}
+
+static void close_books(void)
+{
+	struct err e;
+
+	pthread_mutex_lock(&books.lock);
+	books.stop = true;
+	pthread_cond_signal(&books.wake);
+	pthread_mutex_unlock(&books.lock);
+	if (books.has_keeper)
+		pthread_join(books.keeper, NULL);
+	if (books.ledger && ledger_sync(books.ledger, &e))
+		log_line(LOG_ERROR, "ledger: %s", e.message);
+	ledger_close(books.ledger);
 }
 
 /* ---- one request ---- */
@@ -187,10 +256,12 @@ int front_main(int argc, char **argv, const struct front_spec *spec)
 		.drain_is_set = conf_is_set(front.conf, CONF_DRAIN),
 		.read_timeout_ms = conf_int(front.conf, CONF_BODY_TIMEOUT),
 	};
+	start_keeper();
 	status = server_run(&conf, &app);
 	if (status) /* something still runs: what it uses must stay */
 		_exit(status);
 	pump_stop(pumping.pump);
+	close_books();
 	keys_close(front.keys);
 	catalog_fini(front.catalog);
 	conf_fini(front.conf);

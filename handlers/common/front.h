@@ -9,9 +9,11 @@
 #define HANDLERS_COMMON_FRONT_H
 
 #include "base/conf.h"
+#include "base/ip.h"
 #include "fcgi/server.h"
 #include "gateway/auth.h"
 #include "gateway/catalog.h"
+#include "store/ledger.h"
 #include "gateway/upstream.h"
 
 struct exchange;
@@ -19,6 +21,7 @@ struct exchange;
 enum front_needs {
 	FRONT_CATALOG = 1 << 0,
 	FRONT_KEYS = 1 << 1,
+	FRONT_LEDGER = 1 << 2, /* kept in order between requests; see front_ledger() */
 };
 
 struct front_spec {
@@ -50,6 +53,8 @@ struct exchange {
 	struct buf head;    /* further header lines of the answer */
 	int64_t started_us; /* monotonic */
 	struct caller caller;
+	struct identity who; /* key lent by caller */
+	char ledger_id[40];  /* what the ledger knows the request by: never a client's own id */
 	/* for the log */
 	char model[MODEL_ID_MAX];
 	const char *provider; /* lent by the catalogue */
@@ -57,6 +62,7 @@ struct exchange {
 	enum err_code error;
 	int64_t ttft_us; /* monotonic; 0 = none */
 	struct usage usage;
+	int64_t cost_microusd;
 	uint64_t bytes_in; /* of the request's body */
 	bool stream;
 };
@@ -67,8 +73,15 @@ int front_main(int argc, char **argv, const struct front_spec *spec);
 /* The pump of this process, started at the first call. NULL with *e when it cannot be. */
 struct pump *front_pump(struct err *e);
 
-/* Finds out who is calling; x->caller. */
+/* The ledger of this process, opened at the first call that succeeds. NULL with *e (ERR_STORE,
+ * ERR_BUSY). */
+struct ledger *front_ledger(struct err *e);
+
+/* Finds out who is calling: x->caller and, for FRONT_KEYS with an organisation named, for whom. */
 MUST_CHECK enum err_code exchange_auth(struct exchange *x, struct err *e);
+
+/* The client's address, seen through trusted proxies; false when none is known. */
+MUST_CHECK bool exchange_address(const struct exchange *x, struct ip *out);
 
 /* What to tell an operator whose web server hides Authorization; "" when it does not. */
 const char *exchange_server_hint(const struct exchange *x);
