@@ -201,15 +201,17 @@ static void run(const char *name, bool stream, bool include_usage, struct buf *s
 	struct client client = { .sink = { &client_ops } };
 	struct buf body = request_of(name);
 	struct target t = target_of("lab");
+	const struct cost_facts unpriced = { .table = NULL };
 	struct relay_result res;
 	struct chat_req req;
+	const struct relay_call call = { &t, &req, &client.sink, &head, "req_1", &unpriced };
 	struct err e = { 0 };
 	enum err_code rc;
 
 	assert_int_equal(chat_parse(buf_slice(&body), &limits, &req, &e), ERR_OK);
 	req.stream = stream;
 	req.include_usage = include_usage;
-	rc = relay_chat(NULL, &conf, &t, &req, &client.sink, &head, "req_1", &res, &e);
+	rc = relay_chat(NULL, &conf, &call, &res, &e);
 	if (!rc && !stream) {
 		buf_slice_append(seen, buf_slice(&res.answer.json));
 		buf_char(seen, '\n');
