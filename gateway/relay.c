@@ -109,7 +109,7 @@ static void count_usage(struct relay *r, bool complete)
 	struct usage *u = &r->res->usage;
 
 	*u = r->dialect.usage;
-	if (u->state == USAGE_NONE && r->res->answer.text_bytes) {
+	if (u->state == USAGE_NONE && (complete || r->res->answer.text_bytes)) {
 		u->prompt_tokens = chat_estimate_prompt_tokens(r->req);
 		u->completion_tokens = (int64_t)((r->res->answer.text_bytes + 3) / 4);
 		u->state = USAGE_ESTIMATED;
