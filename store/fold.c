@@ -120,7 +120,9 @@ static enum err_code open_change(struct ledger *l, const char *name, struct gdbm
 	struct checkpoint_meta *meta, struct err *e)
 {
 	struct checkpoint_check check = { .file = name };
+	struct checkpoint_meta ignored;
 	struct err why;
+	bool from_prev;
 	enum err_code rc = gdbm_change_begin(change, l->home, name, checkpoint_check, &check, e);
 
 	if (rc == ERR_STORE &&
@@ -131,6 +133,12 @@ static enum err_code open_change(struct ledger *l, const char *name, struct gdbm
 			l->home, name);
 		check = (struct checkpoint_check){ .file = name };
 		rc = gdbm_change_begin(change, l->home, name, checkpoint_check, &check, e);
+	} else if (rc == ERR_STORE && checkpoint_load(l->home, name, l->journal.store, &ignored,
+					      &from_prev, NULL, NULL, &why) != ERR_OK) {
+		rc = err_set(e, ERR_STORE,
+			"%s/%s and the one before it are damaged: run: tollgate ledger replay "
+			"(GATEWAY_JOURNAL_KEEP), or restore a backup",
+			l->home, name);
 	}
 	if (!rc)
 		rc = checkpoint_judge(&check, l->journal.store, e);

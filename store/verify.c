@@ -432,26 +432,34 @@ static enum err_code on_export(
 	return x->receive(x->ctx, r, e);
 }
 
-enum err_code verify_export(struct ledger *l, verify_on_record receive, void *ctx, struct err *e)
+enum err_code verify_segment(struct ledger *l, uint64_t segment, verify_on_record receive,
+	void *ctx, struct err *e)
 {
 	struct export x = { receive, ctx };
+	struct journal_scan scan = { .closed =
+					     segment < *(volatile uint64_t *)&l->hot.head->segment };
+	int fd;
+	enum err_code rc = journal_read_open(&l->journal, segment, &fd, e);
+
+	if (rc == ERR_NOT_FOUND)
+		return archive_each(&l->journal, segment, on_export, &x, e);
+	if (rc)
+		return rc;
+	rc = journal_scan(&l->journal, fd, segment, &scan, on_export, &x, e);
+	close(fd);
+	return rc;
+}
+
+enum err_code verify_export(struct ledger *l, verify_on_record receive, void *ctx, struct err *e)
+{
 	uint64_t last = *(volatile uint64_t *)&l->hot.head->segment;
 	enum err_code rc = ERR_OK;
 
 	for (uint64_t s = 1; s <= last && !rc; s++) {
-		struct journal_scan scan = { .closed = s < last };
-		int fd;
-
-		rc = journal_read_open(&l->journal, s, &fd, e);
-		if (!rc) {
-			rc = journal_scan(&l->journal, fd, s, &scan, on_export, &x, e);
-			close(fd);
-		} else if (rc == ERR_NOT_FOUND) {
-			rc = archive_each(&l->journal, s, on_export, &x, e);
-			/* Dropped. */
-			if (rc == ERR_NOT_FOUND)
-				rc = ERR_OK;
-		}
+		rc = verify_segment(l, s, receive, ctx, e);
+		/* Dropped. */
+		if (rc == ERR_NOT_FOUND)
+			rc = ERR_OK;
 	}
 	return rc;
 }

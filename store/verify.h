@@ -51,6 +51,10 @@ MUST_CHECK enum err_code verify_leases(struct ledger *l, struct ledger_now now,
 /* Receives a record; anything but ERR_OK stops. */
 typedef enum err_code (*verify_on_record)(void *ctx, const struct record *r, struct err *e);
 
+/* The records of one segment, in order. ERR_NOT_FOUND when it was dropped. */
+MUST_CHECK enum err_code verify_segment(struct ledger *l, uint64_t segment,
+	verify_on_record receive, void *ctx, struct err *e);
+
 /* Every record that is kept, archived segments first, in order: for exports. */
 MUST_CHECK enum err_code verify_export(
 	struct ledger *l, verify_on_record receive, void *ctx, struct err *e);
