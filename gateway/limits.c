@@ -63,7 +63,7 @@ static uint64_t address_number(const struct ip *ip, int64_t prefix_bits)
 	return n ? n : 1;
 }
 
-static void collect(const struct limits_conf *conf, const struct limits_who *who, bool free,
+void limits_collect(const struct limits_conf *conf, const struct limits_who *who, bool free,
 	struct admission *a)
 {
 	const struct key_info *key = who->identity->key;
@@ -183,7 +183,7 @@ enum err_code limits_admit(struct ledger *l, struct ledger_now now, const struct
 	enum err_code rc;
 
 	*a = (struct admission){ .limits_n = 0 };
-	collect(conf, who, what->free, a);
+	limits_collect(conf, who, what->free, a);
 	for (size_t i = 0; i < a->limits_n; i++)
 		money |= is_money(a->limits[i].kind);
 	if (money && cost_worst(what->prices, &what->worst, &ask.microusd, e)) {

@@ -54,6 +54,10 @@ MUST_CHECK enum err_code limits_admit(struct ledger *l, struct ledger_now now,
 	const struct limits_conf *conf, const struct limits_who *who,
 	const struct limits_what *what, struct admission *a, struct err *e);
 
+/* Adds the limits that apply to a->limits without reserving anything: for ledger_look(). */
+void limits_collect(const struct limits_conf *conf, const struct limits_who *who, bool free,
+	struct admission *a);
+
 /* Adds x-ratelimit-{limit,remaining,reset}-{requests,tokens} in OpenAI's form (openai-chat.md
  * section 10) for the limits there are. */
 void limits_write_head(const struct admission *a, struct buf *head);
