@@ -46,6 +46,7 @@ struct transfer {
 	bool verdict; /* an operation has decided: JOB_FAIL is in job->err */
 	bool dead;
 	char curl_error[CURL_ERROR_SIZE];
+	int socket_errno; /* why there was no socket; 0 = there was */
 };
 
 struct pump {
@@ -301,6 +302,17 @@ static CURL *handle_new(struct pump *p)
 	return c;
 }
 
+/* curl does not tell why it got no socket. */
+static curl_socket_t open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
+{
+	struct transfer *t = ctx;
+	int fd = socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+
+	(void)purpose;
+	t->socket_errno = fd < 0 ? errno : 0;
+	return fd;
+}
+
 static bool prepare(struct pump *p, struct transfer *t)
 {
 	struct job *j = t->job;
@@ -332,6 +344,8 @@ static bool prepare(struct pump *p, struct transfer *t)
 	curl_easy_setopt(c, CURLOPT_ABSTRACT_UNIX_SOCKET, j->unix_socket);
 	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)j->connect_ms);
 	curl_easy_setopt(c, CURLOPT_PRIVATE, t);
+	curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, t);
 	curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
 	curl_easy_setopt(c, CURLOPT_HEADERDATA, t);
 	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, t->curl_error);
@@ -406,7 +420,6 @@ static void start(struct pump *p, struct job *j)
 static enum err_code curl_failure(const struct transfer *t, CURLcode code, struct err *e)
 {
 	const char *why = t->curl_error[0] ? t->curl_error : curl_easy_strerror(code);
-	long os_errno = 0;
 
 	switch (code) {
 	case CURLE_OUT_OF_MEMORY:
@@ -415,8 +428,7 @@ static enum err_code curl_failure(const struct transfer *t, CURLcode code, struc
 		return err_set(e, ERR_UPSTREAM_TIMEOUT,
 			"no connection to the provider within the limit (GATEWAY_CONNECT_TIMEOUT)");
 	case CURLE_COULDNT_CONNECT:
-		curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &os_errno);
-		if (os_errno == EMFILE || os_errno == ENFILE)
+		if (t->socket_errno == EMFILE || t->socket_errno == ENFILE)
 			return err_set(e, ERR_BUSY,
 				"no file descriptor left for a connection to the provider");
 		return err_set(e, ERR_UPSTREAM_CONNECT, "the provider cannot be reached: %s", why);
