@@ -46,7 +46,7 @@ help: ## this list
 run: ## start the gateway on 127.0.0.1:$(PORT), data in GATEWAY_HOME (PORT=, GATEWAY_HOME=)
 	@conf/packages.sh build run
 	@$(MAKE) --no-print-directory -s all
-	@PORT='$(PORT)' GATEWAY_HOME='$(GATEWAY_HOME)' conf/run.sh $(B)/bin
+	@exec env PORT='$(PORT)' GATEWAY_HOME='$(GATEWAY_HOME)' conf/run.sh $(B)/bin
 
 # ---- compiling ----
 
