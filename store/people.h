@@ -56,7 +56,8 @@ MUST_CHECK enum err_code people_user_create(struct people_file *f, const struct 
 MUST_CHECK enum err_code people_org_create(struct people_file *f, const struct people_org *want,
 	int64_t now_ms, struct people_org *out, struct err *e);
 
-/* Sets what set (PEOPLE_SET_…) names to the values in to. ERR_NOT_FOUND, and as above. */
+/* Sets what set (PEOPLE_SET_…) names to the values in to, which is not out. ERR_NOT_FOUND, and as
+ * above. */
 MUST_CHECK enum err_code people_user_edit(struct people_file *f, const char *id, unsigned set,
 	const struct people_user *to, struct people_user *out, struct err *e);
 /* which is an id or a slug, here and below. */
