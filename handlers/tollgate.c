@@ -9,11 +9,19 @@ static const struct command {
 	int (*run)(const struct conf *c, int argc, char **argv);
 	const char *help; /* one line */
 } commands[] = {
+	{ "backup", true, cli_backup, "save everything that is kept in one file" },
 	{ "config", true, cli_config, "show every setting and where its value comes from" },
-	{ "keys", true, cli_keys, "make, list and revoke API keys" },
+	{ "credits", true, cli_credits, "put money on balances, and show them" },
+	{ "keys", true, cli_keys, "make, show, change and end API keys" },
+	{ "ledger", true, cli_ledger, "prove, rebuild or export the books" },
 	{ "logs", true, cli_logs, "show the log in readable lines, or follow it" },
+	{ "orgs", true, cli_orgs, "organisations, their policies and members" },
+	{ "restore", true, cli_restore, "go back to what a backup has" },
 	{ "serve-demo", true, cli_serve_demo, "serve the demonstration models by themselves" },
+	{ "usage", true, cli_usage, "what was used, by whom, and what it cost" },
+	{ "users", true, cli_users, "who the keys belong to" },
 	{ "version", false, cli_version, "print the version" },
+	{ "why", true, cli_why, "explain why a key is at its limit" },
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
