@@ -78,6 +78,8 @@ $(TESTS) $(FAKES) $(BENCHES) $(STORMS) $(FUZZERS): $(B)/%: $(B)/obj/tests/%.o $(
 # ---- testing: tests/run says how; each ends with "N passed, N failed" ----
 
 SAN_MAKE  = $(MAKE) --no-print-directory -s B=build/san CFLAGS='$(SAN)'
+# Without sanitizers: a storm is about when a process dies, and has to start ten thousand of them.
+STORM_MAKE = $(MAKE) --no-print-directory -s
 TSAN_MAKE = $(MAKE) --no-print-directory -s B=build/tsan CFLAGS='$(TSAN)'
 FUZZ_MAKE = $(MAKE) --no-print-directory -s B=build/fuzzing CC=clang CFLAGS='$(FUZZ)'
 WARN_MAKE = $(MAKE) --no-print-directory -s CFLAGS='$(RELEASE) -Werror' all unit fake
@@ -85,12 +87,14 @@ WARN_MAKE = $(MAKE) --no-print-directory -s CFLAGS='$(RELEASE) -Werror' all unit
 test: ## install what is missing, build with sanitizers, run every test
 	@conf/packages.sh build run test
 	@$(SAN_MAKE) all unit fake
-	@tests/run build/san
+	@$(STORM_MAKE) storms
+	@STORM=short STORMS=$(B)/storm tests/run build/san unit golden e2e clients storm
 
 check: ## make test, and every check on the source
 	@conf/packages.sh build run test check
 	@$(SAN_MAKE) all unit fake
-	@tests/run build/san unit golden e2e clients check
+	@$(STORM_MAKE) storms
+	@STORM=short STORMS=$(B)/storm tests/run build/san unit golden e2e clients storm check
 
 fixtures-accept: $(B)/unit/golden ## write the expectations in tests/fixtures anew; then read the diff
 	@GOLDEN_ACCEPT=1 $<

@@ -44,11 +44,23 @@ static enum err_code path_of(
 	return home_path(j->home, name, out, e);
 }
 
-static void turn(const uint8_t *from, uint8_t *to, size_t lines, size_t columns)
+/* The names are turned whole: their bytes tell nothing by themselves, but they repeat. */
+#define NAMES_FROM (offsetof(struct record, settle) + offsetof(struct record_settle, key))
+#define NAMES_TO   (offsetof(struct record, settle) + offsetof(struct record_settle, cost_microusd))
+
+static void turn(uint8_t *lines, uint8_t *columns, size_t n, bool back)
 {
-	for (size_t c = 0; c < columns; c++)
-		for (size_t l = 0; l < lines; l++)
-			to[c * lines + l] = from[l * columns + c];
+	size_t width;
+
+	for (size_t at = 0; at < RECORD_BYTES; at += width) {
+		width = at >= NAMES_FROM && at < NAMES_TO ? sizeof(uint64_t) : 1;
+		for (size_t l = 0; l < n; l++) {
+			uint8_t *line = lines + l * RECORD_BYTES + at;
+			uint8_t *column = columns + at * n + l * width;
+
+			memcpy(back ? line : column, back ? column : line, width);
+		}
+	}
 }
 
 static enum err_code flush(struct writer *w, struct err *e)
@@ -59,7 +71,7 @@ static enum err_code flush(struct writer *w, struct err *e)
 
 	if (!w->n)
 		return ERR_OK;
-	turn(w->lines, w->columns, w->n, RECORD_BYTES);
+	turn(w->lines, w->columns, w->n, false);
 	buf_append(&w->out, &b, sizeof(b));
 	room = buf_room(&w->out, DEFLATED);
 	if (!room ||
@@ -198,7 +210,7 @@ static enum err_code each_block(int fd, const char *path, uint64_t segment, uint
 			n != (uLongf)b.records * RECORD_BYTES)
 			return err_set(
 				e, ERR_STORE, "%s is damaged: restore it from a backup", path);
-		turn(columns, lines, RECORD_BYTES, b.records);
+		turn(lines, columns, b.records, true);
 		for (uint32_t i = 0; i < b.records && !rc; i++, offset += RECORD_BYTES) {
 			struct record r;
 

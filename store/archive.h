@@ -2,7 +2,7 @@
  *
  * HOME/archive/journal.NNNNNNNN.z: a head, then blocks of up to ARCHIVE_BLOCK records, each
  * turned so that the first bytes of all records come first, then the second ones, and so on
- * (columns that are alike compress 2.5 times better than lines), deflated. Magic and checksum
+ * (columns that are alike compress better than lines), deflated. Magic and checksum
  * are left out and made again when read; zlib's Adler-32 guards the block.
  *
  * Threads: any. Blocking: file reads and writes.

@@ -4,7 +4,7 @@
  * names, three amounts, six classes of tokens, four durations, the price version, state, the
  * reservation it ends). The size must divide 4096, because the kernel cuts the write of a
  * dying process between pages and nowhere else (store-lab.md section 2.1); so the next size is
- * 256. It costs 0.07 us of processor time per settle against 128 bytes (tests/bench), and
+ * 256. It costs 0.1 us of processor time per settle against 128 bytes (tests/bench), and
  * nothing in a compressed archive, where the unused bytes are zeros.
  *
  * Numbers are little endian, as in memory: the store does not move between machines of
