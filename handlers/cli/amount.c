@@ -7,7 +7,7 @@
 #define DECIMALS  6
 #define DAY_MS    INT64_C(86400000)
 #define END_MAX   (DAY_MS * 366 * 100) /* from now: what is longer is a typing error */
-#define AMOUNT_OF "an amount like 10usd or 2.50usd, with at most 6 decimals"
+#define AMOUNT_OF "an amount like 10usd or 2.50usd, up to 100000000usd, with at most 6 decimals"
 
 static enum err_code refuse(struct err *e, const char *what, const char *text, const char *accepted)
 {
@@ -54,16 +54,17 @@ enum err_code amount_read(const char *text, const char *what, int64_t min, int64
 							    : refuse(e, what, text, AMOUNT_OF);
 }
 
-enum err_code amount_read_limit(
-	const char *text, const char *what, struct people_limit *out, struct err *e)
+enum err_code amount_read_limit(const char *text, const char *none, const char *what,
+	struct people_limit *out, struct err *e)
 {
 	*out = (struct people_limit){ .is_set = false };
-	if (strcmp(text, "none") == 0)
+	if (strcmp(text, none) == 0)
 		return ERR_OK;
 	out->is_set = true;
 	if (read_usd(slice_of(text), 0, PEOPLE_MICROUSD_MAX, &out->microusd))
 		return ERR_OK;
-	return refuse(e, what, text, AMOUNT_OF ", or none");
+	return err_param(e, ERR_BAD_REQUEST, what, "%s is " AMOUNT_OF ", or %s, not \"%.64s\"",
+		what, none, text);
 }
 
 enum err_code amount_read_budget(const char *text, const char *what, int64_t *microusd,

@@ -13,9 +13,9 @@
 /* "10usd", "2.50usd", "-1usd": at most 6 decimals; min..max in microdollars. */
 MUST_CHECK enum err_code amount_read(const char *text, const char *what, int64_t min, int64_t max,
 	int64_t *microusd, struct err *e);
-/* "5usd", or "none" for no limit. */
-MUST_CHECK enum err_code amount_read_limit(
-	const char *text, const char *what, struct people_limit *out, struct err *e);
+/* "5usd", or the word none for a limit that is not set. */
+MUST_CHECK enum err_code amount_read_limit(const char *text, const char *none, const char *what,
+	struct people_limit *out, struct err *e);
 /* "25usd/month", "/day", "/total", or "none". */
 MUST_CHECK enum err_code amount_read_budget(const char *text, const char *what, int64_t *microusd,
 	enum key_window *window, struct err *e);

@@ -125,26 +125,12 @@ void keys_show_table(struct keys *keys, const struct key_info *list, size_t coun
 	table_print(&t, "No key yet: tollgate keys create --name NAME");
 }
 
-static void line(const char *label, const char *format, ...) PRINTF_LIKE(2, 3);
-static void line(const char *label, const char *format, ...)
-{
-	char text[PEOPLE_LIST_MAX + 256];
-	va_list args;
-
-	va_start(args, format);
-	if (vsnprintf(text, sizeof(text), format, args) < 0)
-		text[0] = '\0';
-	va_end(args);
-	cli_tame(text);
-	printf("  %s%-20s%s %s\n", cli_style(CLI_DIM), label, cli_style(CLI_PLAIN), text);
-}
-
 static void rate_line(const char *label, int64_t rate)
 {
 	if (rate)
-		line(label, "%lld", (long long)rate);
+		table_line(label, "%lld", (long long)rate);
 	else
-		line(label, "no limit");
+		table_line(label, "no limit");
 }
 
 static void time_line(const char *label, int64_t ms, const char *none)
@@ -152,7 +138,7 @@ static void time_line(const char *label, int64_t ms, const char *none)
 	char minute[CLOCK_ISO_SIZE];
 
 	amount_write_minute(ms, none, minute);
-	line(label, "%s%s", minute, ms ? " UTC" : "");
+	table_line(label, "%s%s", minute, ms ? " UTC" : "");
 }
 
 void keys_show_one(struct keys *keys, const struct key_info *k, int64_t now_ms)
@@ -162,20 +148,20 @@ void keys_show_one(struct keys *keys, const struct key_info *k, int64_t now_ms)
 	write_org(keys, k, "none", org);
 	write_budget(k, budget);
 	printf("%s%s%s\n", cli_style(CLI_BOLD), k->id, cli_style(CLI_PLAIN));
-	line("name", "%s", k->name);
+	table_line("name", "%s", k->name);
 	time_line("created", k->created_ms, "in GATEWAY_API_KEYS");
 	if (state_of(k, now_ms) == REVOKED)
 		time_line("revoked", k->revoked_ms, "");
 	time_line(state_of(k, now_ms) == EXPIRED ? "expired" : "expires", k->expires_ms, "never");
 	if (k->old_until_ms > now_ms && state_of(k, now_ms) == ACTIVE)
 		time_line("text before until", k->old_until_ms, "");
-	line("user", "%s", k->user[0] ? k->user : "its own");
-	line("organisation", "%s", org);
+	table_line("user", "%s", k->user[0] ? k->user : "its own");
+	table_line("organisation", "%s", org);
 	rate_line("requests per minute", k->requests_per_minute);
 	rate_line("tokens per minute", k->tokens_per_minute);
 	rate_line("requests at once", k->concurrent);
-	line("budget", "%s", k->budget_window ? budget : "no limit");
-	line("models", "%s", k->models[0] ? k->models : "all");
+	table_line("budget", "%s", k->budget_window ? budget : "no limit");
+	table_line("models", "%s", k->models[0] ? k->models : "all");
 }
 
 static void write_json(struct buf *out, const struct key_info *k, int64_t now_ms)

@@ -1,5 +1,7 @@
 #include "handlers/cli/table.h"
 
+#include "store/people_text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -86,4 +88,17 @@ void table_print(struct table *t, const char *none)
 	}
 	buf_fini(&t->cells);
 	t->count = 0;
+}
+
+void table_line(const char *label, const char *format, ...)
+{
+	char text[PEOPLE_ORG_MODELS_MAX + 256];
+	va_list args;
+
+	va_start(args, format);
+	if (vsnprintf(text, sizeof(text), format, args) < 0)
+		text[0] = '\0';
+	va_end(args);
+	cli_tame(text);
+	printf("  %s%-20s%s %s\n", cli_style(CLI_DIM), label, cli_style(CLI_PLAIN), text);
 }

@@ -24,4 +24,7 @@ void table_cell(struct table *t, enum cli_style style, const char *format, ...) 
 /* Prints head and rows, or none when there is no row, and ends the table. */
 void table_print(struct table *t, const char *none);
 
+/* Prints a label and what belongs to it, for who looks at one thing alone. */
+void table_line(const char *label, const char *format, ...) PRINTF_LIKE(2, 3);
+
 #endif

@@ -1,11 +1,14 @@
 #include "handlers/cli/cli.h"
 
+#include "handlers/cli/amount.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,17 +30,29 @@ static int set_up(void **state)
 	return 0;
 }
 
+static void remove_home(void)
+{
+	DIR *d = opendir(home);
+	struct dirent *entry;
+	char path[384];
+
+	while (d && (entry = readdir(d))) {
+		snprintf(path, sizeof(path), "%s/%s", home, entry->d_name);
+		if (entry->d_name[0] != '.')
+			unlink(path);
+	}
+	if (d)
+		closedir(d);
+	rmdir(home);
+}
+
 static int tear_down(void **state)
 {
-	static const char *const names[] = { "home/keys.gdbm", "home/keys.gdbm.prev",
-		"home/keys.lock", "home/pepper", "home", "key", "log", "out" };
-	char path[128];
-
 	(void)state;
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		snprintf(path, sizeof(path), "%s/%s", top, names[i]);
-		remove(path);
-	}
+	remove_home();
+	unlink(key_file);
+	unlink(log_file);
+	unlink(captured);
 	return rmdir(top);
 }
 
@@ -47,6 +62,7 @@ static int clean(void **state)
 	if (clearenv() != 0)
 		return -1;
 	unlink(key_file);
+	remove_home();
 	return setenv("GATEWAY_HOME", home, 1);
 }
 
@@ -130,6 +146,196 @@ static void a_key_file_is_used_again_while_its_key_is_valid(void **state)
 	assert_null(strstr(out, "sk-tg-"));
 }
 
+static void money_is_read_exactly_or_not_at_all(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t microusd; /* -7 = refused */
+	} rows[] = {
+		{ "10usd", 10000000 },
+		{ "2.50usd", 2500000 },
+		{ "2.5USD", 2500000 },
+		{ "-1usd", -1000000 },
+		{ "0.000001usd", 1 },
+		{ "-0.05usd", -50000 },
+		{ "0usd", 0 },
+		{ "0.1usd", 100000 },
+		{ "100000000usd", PEOPLE_MICROUSD_MAX },
+		{ "100000000.000001usd", -7 },
+		{ "100000001usd", -7 },
+		{ "9223372036854775808usd", -7 },
+		{ "99999999999999999999999usd", -7 },
+		{ "1.0000001usd", -7 },
+		{ "1.-5usd", -7 },
+		{ "--1usd", -7 },
+		{ "+1usd", -7 },
+		{ "1,5usd", -7 },
+		{ "1.5.5usd", -7 },
+		{ ".5usd", -7 },
+		{ "5.usd", -7 },
+		{ "1e3usd", -7 },
+		{ "0x10usd", -7 },
+		{ " 1usd", -7 },
+		{ "1usd ", -7 },
+		{ "1", -7 },
+		{ "usd", -7 },
+		{ "", -7 },
+		{ "1eur", -7 },
+		{ "nanusd", -7 },
+	};
+	static const struct {
+		int64_t microusd;
+		const char *text;
+	} shown[] = {
+		{ 0, "$0.00" },
+		{ 25000000, "$25.00" },
+		{ 2500000, "$2.50" },
+		{ 1, "$0.000001" },
+		{ -1, "-$0.000001" },
+		{ 1230000, "$1.23" },
+		{ 1234000, "$1.234" },
+		{ INT64_MAX, "$9223372036854.775807" },
+		{ INT64_MIN, "-$9223372036854.775808" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int64_t n = -7;
+		struct err e;
+
+		print_message("%s\n", rows[i].text);
+		assert_int_equal(amount_read(rows[i].text, "AMOUNT", -PEOPLE_MICROUSD_MAX,
+					 PEOPLE_MICROUSD_MAX, &n, &e),
+			rows[i].microusd == -7 ? ERR_BAD_REQUEST : ERR_OK);
+		if (rows[i].microusd != -7)
+			assert_int_equal(n, rows[i].microusd);
+	}
+	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++) {
+		char text[AMOUNT_SIZE];
+
+		amount_write(shown[i].microusd, text);
+		assert_string_equal(text, shown[i].text);
+	}
+}
+
+static void an_end_lies_in_the_future(void **state)
+{
+	const int64_t now = INT64_C(1795000000000); /* 18 November 2026 */
+	static const struct {
+		const char *text;
+		int64_t end; /* -7 = refused */
+	} rows[] = {
+		{ "never", 0 },
+		{ "90d", INT64_C(1795000000000) + INT64_C(90) * 86400000 },
+		{ "12h", INT64_C(1795000000000) + INT64_C(12) * 3600000 },
+		{ "2027-01-01", INT64_C(1798761600000) },
+		{ "2028-02-29", INT64_C(1835395200000) },
+		{ "2027-02-29", -7 },
+		{ "2027-13-01", -7 },
+		{ "2027-00-10", -7 },
+		{ "2026-11-17", -7 },
+		{ "2027-1-1", -7 },
+		{ "2027-01-01x", -7 },
+		{ "0d", -7 },
+		{ "-1d", -7 },
+		{ "99999999999999d", -7 },
+		{ "", -7 },
+		{ "tomorrow", -7 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int64_t end;
+		struct err e;
+
+		print_message("%s\n", rows[i].text);
+		assert_int_equal(amount_read_end(rows[i].text, "--expires", now, &end, &e),
+			rows[i].end == -7 ? ERR_BAD_REQUEST : ERR_OK);
+		assert_int_equal(end, rows[i].end == -7 ? 0 : rows[i].end);
+	}
+}
+
+static void the_commands_of_the_manual_work_in_their_order(void **state)
+{
+	char text[64], second[64];
+
+	(void)state;
+	assert_int_equal(RUN(cli_orgs, "orgs", "create", "acme", "--models",
+				 "Anthropic/*,openai/gpt-5.2", "--member-daily", "5usd"),
+		CLI_OK);
+	assert_int_equal(RUN(cli_users, "users", "create", "ana"), CLI_OK);
+	assert_int_equal(RUN(cli_keys, "keys", "create", "--name", "laptop", "--user", "ana",
+				 "--org", "acme"),
+		CLI_FAILED); /* not a member yet */
+	assert_non_null(strstr(out, "tollgate orgs add-member acme ana"));
+	assert_int_equal(RUN(cli_orgs, "orgs", "add-member", "acme", "ana"), CLI_OK);
+	assert_int_equal(RUN(cli_orgs, "orgs", "members", "acme"), CLI_OK);
+	assert_non_null(strstr(out, "default $5.00"));
+	assert_int_equal(
+		RUN(cli_credits, "credits", "add", "100usd", "--org", "acme", "--id", "1"), CLI_OK);
+	assert_int_equal(RUN(cli_credits, "credits", "add", "100usd", "--org", "acme", "--id", "1"),
+		CLI_OK); /* sent twice, added once */
+	assert_int_equal(RUN(cli_credits, "credits", "add", "-0.5usd", "--org", "acme"), CLI_OK);
+	assert_int_equal(RUN(cli_credits, "credits", "show", "--org", "acme", "--json"), CLI_OK);
+	assert_non_null(strstr(out, "\"balance_microdollars\":99500000,"));
+	assert_int_equal(RUN(cli_credits, "credits", "set", "7.25usd", "--org", "acme"), CLI_OK);
+	assert_non_null(strstr(out, "$7.25"));
+	assert_int_equal(RUN(cli_keys, "keys", "create", "--name", "laptop", "--user", "ana",
+				 "--org", "acme", "--rpm", "60", "--tpm=100000", "--budget",
+				 "25usd/month", "--models", "anthropic/*", "--expires", "90d"),
+		CLI_OK);
+	snprintf(text, sizeof(text), "%.44s", strstr(out, "sk-tg-"));
+	assert_int_equal(RUN(cli_keys, "keys", "rotate", "laptop", "--overlap", "24h"), CLI_OK);
+	snprintf(second, sizeof(second), "%.44s", strstr(out, "sk-tg-"));
+	assert_string_not_equal(text, second);
+	assert_int_equal(RUN(cli_keys, "keys", "edit", "laptop", "--rpm", "none"), CLI_OK);
+	assert_int_equal(RUN(cli_keys, "keys", "show", "laptop", "--json"), CLI_OK);
+	assert_non_null(strstr(out, "\"requests_per_minute\":null,\"tokens_per_minute\":100000,"));
+	assert_non_null(
+		strstr(out, "\"budget_microdollars\":25000000,\"budget_window\":\"month\""));
+	assert_non_null(strstr(out, "\"models\":[\"anthropic/*\"]"));
+	assert_null(strstr(out, "sk-tg-"));
+	assert_int_equal(RUN(cli_keys, "keys", "list"), CLI_OK);
+	assert_non_null(strstr(out, "$25.00/month"));
+	assert_null(strstr(out, "sk-tg-"));
+	assert_int_equal(RUN(cli_orgs, "orgs", "remove-member", "acme", "ana"), CLI_OK);
+	assert_int_equal(RUN(cli_users, "users", "show", "ana"), CLI_OK);
+}
+
+static void hostile_arguments_are_refused_and_cannot_command_the_terminal(void **state)
+{
+	static const char evil[] = "a\x1b[2J";
+
+	(void)state;
+	assert_int_equal(RUN(cli_users, "users", "create", evil), CLI_FAILED);
+	assert_int_equal(RUN(cli_users, "users", "create", ""), CLI_FAILED);
+	assert_int_equal(RUN(cli_users, "users", "show", evil), CLI_FAILED);
+	assert_null(strchr(out, '\033'));
+	assert_int_equal(RUN(cli_orgs, "orgs", "create", evil), CLI_FAILED);
+	assert_int_equal(RUN(cli_orgs, "orgs", evil), CLI_USAGE);
+	assert_null(strchr(out, '\033'));
+	assert_int_equal(RUN(cli_orgs, "orgs", "show", "acme", evil), CLI_USAGE);
+	assert_null(strchr(out, '\033'));
+	assert_int_equal(RUN(cli_keys, "keys", "create", "--name", evil), CLI_FAILED);
+	assert_int_equal(
+		RUN(cli_keys, "keys", "create", "--name", "n", "--models", ""), CLI_FAILED);
+	assert_int_equal(
+		RUN(cli_keys, "keys", "create", "--name", "n", "--models", evil), CLI_FAILED);
+	assert_null(strchr(out, '\033'));
+	assert_int_equal(RUN(cli_keys, "keys", "create", "--name", "n", "--rpm", "0"), CLI_FAILED);
+	assert_int_equal(
+		RUN(cli_keys, "keys", "create", "--name", "n", "--budget", "5usd"), CLI_FAILED);
+	assert_non_null(strstr(out, "/month"));
+	assert_int_equal(RUN(cli_keys, "keys", "list", "--rpm", "5"), CLI_USAGE);
+	assert_non_null(strstr(out, "--rpm does not go with list"));
+	assert_int_equal(RUN(cli_credits, "credits", "add", "1usd"), CLI_USAGE);
+	assert_int_equal(
+		RUN(cli_credits, "credits", "add", "1usd", "--user", "x", "--org", "y"), CLI_USAGE);
+	assert_int_equal(RUN(cli_credits, "credits", "add", "1usd", "--user", "x", "--note", evil),
+		CLI_USAGE);
+	assert_int_equal(access(home, F_OK), -1); /* nothing was made */
+}
+
 static void no_secret_is_shown_with_the_settings(void **state)
 {
 	(void)state;
@@ -186,6 +392,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(what_is_misused_is_named_and_ends_with_2, clean),
 		cmocka_unit_test_setup(a_key_file_is_used_again_while_its_key_is_valid, clean),
+		cmocka_unit_test_setup(money_is_read_exactly_or_not_at_all, clean),
+		cmocka_unit_test_setup(an_end_lies_in_the_future, clean),
+		cmocka_unit_test_setup(the_commands_of_the_manual_work_in_their_order, clean),
+		cmocka_unit_test_setup(
+			hostile_arguments_are_refused_and_cannot_command_the_terminal, clean),
 		cmocka_unit_test_setup(no_secret_is_shown_with_the_settings, clean),
 		cmocka_unit_test_setup(
 			log_lines_are_readable_and_cannot_command_the_terminal, clean),
