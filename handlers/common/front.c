@@ -184,14 +184,15 @@ static int usage(FILE *out, int status)
 		"%s: %s\n\n"
 		"A FastCGI and CGI program: it is started by a web server (see the files in "
 		"conf/),\n"
-		"not from a shell. Endpoint: %s below /v1, /api/gateway, /api/openrouter and "
-		"/api/v1.\n\n"
+		"not from a shell.%s%s%s\n\n"
 		"  --help     this text\n"
 		"  --version  the version\n\n"
 		"Settings come from the environment and gateway.conf; `tollgate config` shows "
 		"them.\n",
-		front.spec->program, front.spec->summary,
-		front.spec->endpoint ? front.spec->endpoint : "/health");
+		front.spec->program, front.spec->summary, front.spec->endpoint ? " Endpoint: " : "",
+		front.spec->endpoint ? front.spec->endpoint : "",
+		front.spec->endpoint ? " below /v1, /api/gateway, /api/openrouter and /api/v1."
+				     : "");
 	return status;
 }
 

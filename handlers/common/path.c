@@ -36,6 +36,19 @@ bool path_is_endpoint(const char *path, const char *endpoint, bool takes_rest, s
 	return false;
 }
 
+bool path_is_own(const char *path, const char *endpoint, bool takes_rest, struct slice *rest)
+{
+	size_t n = strlen(endpoint);
+
+	for (const char *at = strchr(path, '/'); at; at = strchr(at + 1, '/')) {
+		if (strncmp(at, endpoint, n) != 0 || (at[n] && !(at[n] == '/' && takes_rest)))
+			continue;
+		*rest = slice_of(at[n] ? at + n + 1 : at + n);
+		return true;
+	}
+	return false;
+}
+
 bool path_has_base(const char *path)
 {
 	for (const char *at = strchr(path, '/'); at; at = strchr(at + 1, '/'))

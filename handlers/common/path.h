@@ -11,6 +11,9 @@
  * ("openai/gpt-4o"); only takes_rest allows any. */
 bool path_is_endpoint(const char *path, const char *endpoint, bool takes_rest, struct slice *rest);
 
+/* The same for an endpoint with a path of its own ("/api/profile"), wherever that begins. */
+bool path_is_own(const char *path, const char *endpoint, bool takes_rest, struct slice *rest);
+
 /* Does path lie below one of the base paths? */
 bool path_has_base(const char *path);
 
