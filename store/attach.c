@@ -90,24 +90,27 @@ static enum err_code open_state(struct hot *h, const char *home, struct err *e)
 	return home_give(h->state_fd, home, e);
 }
 
+static int identity(const struct stat *st, char *out, size_t size)
+{
+	return snprintf(out, size, "hot table %" PRIu64 " %" PRIu64 "\n", (uint64_t)st->st_dev,
+		(uint64_t)st->st_ino);
+}
+
 static bool write_identity(const struct hot *h, const struct stat *st)
 {
 	char text[128];
-	int n = snprintf(text, sizeof(text), "hot table %" PRIu64 " %" PRIu64 "\n",
-		(uint64_t)st->st_dev, (uint64_t)st->st_ino);
+	int n = identity(st, text, sizeof(text));
 
 	return ftruncate(h->state_fd, 0) == 0 && pwrite(h->state_fd, text, (size_t)n, 0) == n;
 }
 
 static bool is_identity(const struct hot *h, const struct stat *st)
 {
-	char text[128] = "";
-	uint64_t dev, ino;
+	char is[128] = "", should[128];
+	ssize_t n = pread(h->state_fd, is, sizeof(is) - 1, 0);
 
-	if (pread(h->state_fd, text, sizeof(text) - 1, 0) < 0 ||
-		sscanf(text, "hot table %" SCNu64 " %" SCNu64, &dev, &ino) != 2)
-		return false;
-	return dev == (uint64_t)st->st_dev && ino == (uint64_t)st->st_ino;
+	identity(st, should, sizeof(should));
+	return n > 0 && strcmp(is, should) == 0;
 }
 
 /* ---- the file ---- */
@@ -232,7 +235,7 @@ enum err_code hot_create(
 	rc = hot_self_test(e);
 	if (rc)
 		return rc;
-	while (sizes.accounts / 2 < rows && sizes.accounts < UINT32_C(1) << 26)
+	while (sizes.accounts / 2 < rows && sizes.accounts < 2 * HOT_ACCOUNTS_MAX)
 		sizes.accounts *= 2;
 	unmap(h);
 	if (unlink(h->path) != 0 && errno != ENOENT)
@@ -349,7 +352,6 @@ enum err_code hot_attach(struct hot *h, const char *home, const uint8_t store[16
 			 * when others keep it from that is what was found an error. */
 			if (rc && clock_mono_ms() >= grace)
 				break;
-			rc = ERR_OK;
 			unmap(h);
 			flock(h->state_fd, LOCK_UN);
 		} else if (errno != EWOULDBLOCK && errno != EINTR) {

@@ -118,38 +118,55 @@ static enum err_code replay_segment(
 	return rc;
 }
 
-enum err_code books_build(struct ledger *l, struct ledger_now now, struct err *e)
+/* One try, with room for twice as many accounts as rows. */
+static enum err_code fill_new(struct ledger *l, uint64_t rows, uint64_t *last, struct err *e)
 {
-	struct hot_head *head;
 	struct checkpoint_meta meta;
 	struct replay p;
-	uint64_t first, last, n, room;
+	uint64_t first, n;
 	bool from_prev;
-	enum err_code rc = books_load(l, CHECKPOINT_LEDGER, &meta, NULL, NULL, e);
+	enum err_code rc = hot_create(&l->hot, l->home, l->journal.store, rows, e);
 
-	if (!rc)
-		rc = hot_create(&l->hot, l->home, l->journal.store, meta.accounts, e);
 	if (!rc)
 		rc = checkpoint_load(l->home, CHECKPOINT_LEDGER, l->journal.store, &meta,
 			&from_prev, on_row, &l->hot, e);
 	if (!rc)
-		rc = journal_list(&l->journal, &first, &last, &n, e);
+		rc = journal_list(&l->journal, &first, last, &n, e);
 	if (!rc && (n || meta.folded))
 		rc = journal_is_complete(&l->journal, meta.folded + 1,
-			last > meta.folded ? last : meta.folded + 1, e);
+			*last > meta.folded ? *last : meta.folded + 1, e);
 	if (rc)
 		return rc;
-	head = l->hot.head;
-	p = (struct replay){ &l->hot, &head->applied, meta.folded };
-	for (uint64_t s = n ? first : 1; s <= last && !rc; s++)
+	p = (struct replay){ &l->hot, &l->hot.head->applied, meta.folded };
+	for (uint64_t s = n ? first : 1; s <= *last && !rc; s++)
 		if (s > meta.folded || journal_is_complete(&l->journal, s, s, NULL) == ERR_OK)
 			rc = replay_segment(l, s, true, &p, e);
+	return rc;
+}
+
+enum err_code books_build(struct ledger *l, struct ledger_now now, struct err *e)
+{
+	struct hot_head *head;
+	struct checkpoint_meta meta;
+	uint64_t rows, last, room;
+	enum err_code rc = books_load(l, CHECKPOINT_LEDGER, &meta, NULL, NULL, e);
+
+	if (rc)
+		return rc;
+	rows = meta.accounts;
+	rc = fill_new(l, rows, &last, e);
+	/* The journal since the checkpoint had more newcomers than there was room for. */
+	while (!rc && atomic_load(&l->hot.head->full) && rows < HOT_ACCOUNTS_MAX) {
+		rows = l->hot.head->accounts;
+		rc = fill_new(l, rows, &last, e);
+	}
 	(void)fault_at("books.replayed");
 	/* Never append to a segment from before a power cut: its end may be torn. */
 	if (!rc)
 		rc = journal_create(&l->journal, last + 1, now.wall_ms, &room, e);
 	if (rc)
 		return rc;
+	head = l->hot.head;
 	head->segment = last + 1;
 	head->applied = 0;
 	head->undo_valid = 0;
@@ -236,9 +253,13 @@ enum err_code books_rebuild_locked(struct ledger *l, struct err *e)
 
 enum err_code books_rebuild(struct ledger *l, struct err *e)
 {
+	struct err own;
 	int fd;
-	enum err_code rc = home_lock(l->home, BOOKS_FOLD_LOCK, BOOKS_BUILD_WAIT_MS, &fd, e);
+	enum err_code rc;
 
+	if (!e)
+		e = &own;
+	rc = home_lock(l->home, BOOKS_FOLD_LOCK, BOOKS_BUILD_WAIT_MS, &fd, e);
 	if (rc)
 		return rc;
 	rc = books_rebuild_locked(l, e);
@@ -251,7 +272,7 @@ enum err_code books_rebuild(struct ledger *l, struct err *e)
 enum err_code books_ask_room(struct ledger *l, struct err *e)
 {
 	struct hot_head *head = l->hot.head;
-	uint64_t segment = *(volatile uint64_t *)&head->segment, room;
+	uint64_t segment = hot_peek(&head->segment), room;
 	uint64_t want = books_room_needed(&l->hot) + JOURNAL_ROOM;
 	enum err_code rc = journal_ask_room(&l->journal, segment, want, &room, e);
 
@@ -260,7 +281,7 @@ enum err_code books_ask_room(struct ledger *l, struct err *e)
 		return rc;
 	}
 	/* Of another segment by now? Then that one asks for itself. */
-	if (*(volatile uint64_t *)&head->segment == segment)
+	if (hot_peek(&head->segment) == segment)
 		atomic_store(&head->room, room);
 	atomic_fetch_and(&head->trouble, ~(uint64_t)HOT_NO_SPACE);
 	return ERR_OK;

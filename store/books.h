@@ -53,7 +53,8 @@ void books_sync_failed(struct ledger *l);
 
 static inline uint64_t books_room_needed(const struct hot *h)
 {
-	return h->head->applied + (h->head->leases_used + BOOKS_SPARE_RECORDS) * RECORD_BYTES;
+	return hot_peek(&h->head->applied) +
+	       (hot_peek(&h->head->leases_used) + BOOKS_SPARE_RECORDS) * RECORD_BYTES;
 }
 
 #endif

@@ -46,7 +46,7 @@ bool fold_is_due(struct ledger *l, struct ledger_now now)
 	struct hot_head *head = l->hot.head;
 	int64_t took = atomic_load(&head->fold_took_ms);
 	int64_t pause = took * SHARE > MIN_INTERVAL_MS ? took * SHARE : MIN_INTERVAL_MS;
-	uint64_t bytes = *(volatile uint64_t *)&head->applied;
+	uint64_t bytes = hot_peek(&head->applied);
 
 	if (now.mono_ms - atomic_load(&head->last_fold_ms) < pause)
 		return false;
@@ -446,7 +446,7 @@ static enum err_code fold_closed(struct ledger *l, struct ledger_now now, struct
 	tally_init(&f.accounts, sizeof(uint64_t), sizeof(struct account));
 	tally_init(&f.credits, 2 * sizeof(uint64_t), sizeof(struct checkpoint_credit));
 	tally_init(&f.names, sizeof(uint64_t), sizeof(struct checkpoint_name));
-	f.to = *(volatile uint64_t *)&l->hot.head->segment - 1;
+	f.to = hot_peek(&l->hot.head->segment) - 1;
 	rc = open_change(l, CHECKPOINT_LEDGER, &f.change, &f.meta, e);
 	before = f.meta.folded;
 	if (!rc && before < f.to) {
@@ -459,12 +459,14 @@ static enum err_code fold_closed(struct ledger *l, struct ledger_now now, struct
 		if (!rc)
 			rc = save(&f, now, e);
 		if (!rc) {
-			atomic_fetch_and(&l->hot.head->trouble,
-				~(uint64_t)(HOT_SYNC_FAILED | HOT_BAD_JOURNAL));
 			atomic_fetch_add(&l->hot.head->folds, 1);
 			rc = clear(l, before, e);
 		}
 	}
+	/* All that was written is in a checkpoint on the disk. */
+	if (!rc)
+		atomic_fetch_and(
+			&l->hot.head->trouble, ~(uint64_t)(HOT_SYNC_FAILED | HOT_BAD_JOURNAL));
 	drop(&f);
 	return rc;
 }
@@ -472,9 +474,13 @@ static enum err_code fold_closed(struct ledger *l, struct ledger_now now, struct
 enum err_code fold_run(struct ledger *l, struct ledger_now now, int64_t wait_ms, struct err *e)
 {
 	int64_t from_ms = clock_mono_ms();
+	struct err own;
 	int fd;
-	enum err_code rc = home_lock(l->home, BOOKS_FOLD_LOCK, wait_ms, &fd, e);
+	enum err_code rc;
 
+	if (!e)
+		e = &own;
+	rc = home_lock(l->home, BOOKS_FOLD_LOCK, wait_ms, &fd, e);
 	if (rc)
 		return rc;
 	rc = rotate(l, now, e);
@@ -485,7 +491,7 @@ enum err_code fold_run(struct ledger *l, struct ledger_now now, int64_t wait_ms,
 	close(fd);
 	atomic_store(&l->hot.head->last_fold_ms, now.mono_ms);
 	atomic_store(&l->hot.head->fold_took_ms, clock_mono_ms() - from_ms);
-	if (rc && rc != ERR_BUSY && e)
+	if (rc && rc != ERR_BUSY)
 		log_line(LOG_ERROR, "the journal could not be folded: %s", e->message);
 	return rc;
 }
@@ -529,7 +535,7 @@ static enum err_code set_all_aside(const struct ledger *l, struct err *e)
 /* Is every segment since the first there, as it was or compressed? */
 static enum err_code is_whole_story(const struct ledger *l, struct err *e)
 {
-	uint64_t last = *(volatile uint64_t *)&l->hot.head->segment;
+	uint64_t last = hot_peek(&l->hot.head->segment);
 	char name[64], path[HOME_PATH_MAX];
 	enum err_code rc = ERR_OK;
 

@@ -30,15 +30,16 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define HOT_ABI         1
-#define HOT_ATTACH_MS   10000
-#define HOT_UNDO        320   /* words that one transaction may change */
-#define HOT_ACCOUNTS    32768 /* slots, at least; more when the checkpoint has more rows */
-#define HOT_METERS      32768
-#define HOT_LEASES      16384
-#define HOT_RECENT      65536
-#define HOT_LEASE_WORDS 16
-#define HOT_HOLDS       8 /* distinct subjects one reservation can hold */
+#define HOT_ABI          1
+#define HOT_ATTACH_MS    10000
+#define HOT_UNDO         320   /* words that one transaction may change */
+#define HOT_ACCOUNTS     32768 /* slots, at least; more when the checkpoint has more rows */
+#define HOT_ACCOUNTS_MAX (UINT64_C(1) << 24)
+#define HOT_METERS       32768
+#define HOT_LEASES       16384
+#define HOT_RECENT       65536
+#define HOT_LEASE_WORDS  16
+#define HOT_HOLDS        8 /* distinct subjects one reservation can hold */
 
 enum hot_state {
 	HOT_EMPTY = 0,
@@ -90,6 +91,7 @@ struct hot_head {
 	_Atomic int64_t last_sync_ms;
 	_Atomic int64_t last_reap_ms;
 	_Atomic int64_t last_fold_ms;
+	_Atomic int64_t last_alarm_ms;
 	_Atomic int64_t fold_took_ms;
 
 	/* Counters for operators. */
@@ -162,6 +164,12 @@ void hot_wipe(struct hot *h);
 /* ---- under the mutex, or alone before hot_publish ---- */
 
 typedef uint64_t hot_word __attribute__((may_alias));
+
+/* Reads a word without the mutex: as it was at some moment just now. */
+static inline uint64_t hot_peek(const uint64_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
 
 static inline void hot_barrier(void)
 {

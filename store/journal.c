@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 
 #define PREFIX       "journal."
 #define FORMAT_FILE  "ledger.format"
+#define FORMAT_WORDS "tollgate ledger format "
 #define SCAN_BYTES   ((size_t)1 << 18)
 #define MIN_FREE     (UINT64_C(64) << 20) /* where room cannot be asked for */
 #define APPEND_TRIES 10000
@@ -70,10 +72,11 @@ static enum err_code check_local(const char *home, struct err *e)
 
 static enum err_code read_format(struct journal *j, const char *path, struct err *e)
 {
-	char text[128] = "", hex[33];
+	char text[128] = "";
+	struct slice rest;
 	struct stat st;
 	enum err_code rc;
-	int format;
+	int64_t format = 0;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
 	if (fd < 0)
@@ -85,8 +88,12 @@ static enum err_code read_format(struct journal *j, const char *path, struct err
 	close(fd);
 	if (rc)
 		return rc;
-	if (sscanf(text, "tollgate ledger format %d store %32s", &format, hex) != 2 ||
-		!crypto_unhex(slice_of(hex), j->store, sizeof(j->store)))
+	rest = slice_trim(slice_of(text));
+	if (slice_starts(rest, FORMAT_WORDS))
+		rest = slice_from(rest, sizeof(FORMAT_WORDS) - 1);
+	if (!str_int(slice_cut(&rest, ' '), 1, INT_MAX, &format) ||
+		!slice_is(slice_cut(&rest, ' '), "store") ||
+		!crypto_unhex(rest, j->store, sizeof(j->store)))
 		return err_set(e, ERR_STORE,
 			"%s is damaged: restore it from a backup, or remove it (the store's "
 			"identity is then taken from its journal)",
@@ -95,7 +102,7 @@ static enum err_code read_format(struct journal *j, const char *path, struct err
 		return err_set(e, ERR_STORE,
 			"%s: the store has format %d, this program knows up to %d: use the newer "
 			"program",
-			path, format, JOURNAL_FORMAT);
+			path, (int)format, JOURNAL_FORMAT);
 	return ERR_OK;
 }
 
@@ -129,8 +136,7 @@ static enum err_code make_format(struct journal *j, const char *path, struct err
 	if (rc)
 		return rc;
 	crypto_hex(j->store, sizeof(j->store), hex);
-	n = snprintf(
-		text, sizeof(text), "tollgate ledger format %d store %s\n", JOURNAL_FORMAT, hex);
+	n = snprintf(text, sizeof(text), FORMAT_WORDS "%d store %s\n", JOURNAL_FORMAT, hex);
 	snprintf(aside, sizeof(aside), "%s.%ld", path, (long)getpid());
 	fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
@@ -380,7 +386,7 @@ static enum err_code write_record(
 		e, ERR_STORE, "%s: the journal cannot be written: %s", j->home, strerror(wrong));
 }
 
-enum err_code journal_append(struct journal *j, const volatile uint64_t *current, struct record *r,
+enum err_code journal_append(struct journal *j, const uint64_t *current, struct record *r,
 	bool sync, bool *sync_failed, struct err *e)
 {
 	struct journal_pen *pen = take_pen(j);
@@ -389,10 +395,10 @@ enum err_code journal_append(struct journal *j, const volatile uint64_t *current
 	*sync_failed = false;
 	record_seal(r);
 	for (int tries = 0; tries < APPEND_TRIES && rc == ERR_BUSY; tries++) {
-		uint64_t segment = *current;
+		uint64_t segment = __atomic_load_n(current, __ATOMIC_ACQUIRE);
 
 		rc = dip(j, pen, segment, e);
-		if (rc == ERR_NOT_FOUND && *current != segment)
+		if (rc == ERR_NOT_FOUND && __atomic_load_n(current, __ATOMIC_ACQUIRE) != segment)
 			rc = ERR_BUSY;
 		(void)fault_at("journal.opened");
 		if (rc)
@@ -406,7 +412,7 @@ enum err_code journal_append(struct journal *j, const volatile uint64_t *current
 			continue;
 		}
 		(void)fault_at("journal.inside");
-		if (*current != segment)
+		if (__atomic_load_n(current, __ATOMIC_ACQUIRE) != segment)
 			rc = ERR_BUSY;
 		else
 			rc = write_record(j, pen->fd, r, e);

@@ -66,10 +66,10 @@ MUST_CHECK enum err_code journal_create(
 MUST_CHECK enum err_code journal_ask_room(
 	const struct journal *j, uint64_t n, uint64_t want, uint64_t *room, struct err *e);
 
-/* Seals r and appends it to segment *current, which may change meanwhile; with sync, waits
+/* Seals r and appends it to segment *current, a word that others may change meanwhile; with sync, waits
  * until it is on the disk (*sync_failed if it may not be: it is written all the same).
  * ERR_STORE: nothing was appended. ERR_BUSY: the segment kept changing. */
-MUST_CHECK enum err_code journal_append(struct journal *j, const volatile uint64_t *current,
+MUST_CHECK enum err_code journal_append(struct journal *j, const uint64_t *current,
 	struct record *r, bool sync, bool *sync_failed, struct err *e);
 
 /* Brings what was written to a segment to the disk. A segment that is gone was folded: fine. */

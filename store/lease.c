@@ -147,13 +147,13 @@ size_t lease_overdue(const struct hot *h, int64_t mono_ms, struct lease_ref *out
 	size_t n = 0;
 
 	for (uint32_t i = 0; i < h->head->leases && n < max; i++) {
-		const volatile struct lease *l = &h->leases[i];
-		uint64_t state = l->state, pid = l->pid, start = l->born;
-		int64_t deadline_ms = l->deadline_ms;
+		const struct lease *l = &h->leases[i];
+		uint64_t state = hot_peek(&l->state);
+		uint64_t pid = hot_peek(&l->pid), start = hot_peek(&l->born);
+		int64_t deadline_ms = (int64_t)hot_peek((const hot_word *)&l->deadline_ms);
 
-		hot_barrier();
 		/* Read while it changed: it is another by now, or will be seen next time. */
-		if ((state & 0xFF) == LEASE_FREE || l->state != state)
+		if ((state & 0xFF) == LEASE_FREE || hot_peek(&l->state) != state)
 			continue;
 		if (mono_ms <= deadline_ms && born(&owners, pid) == start)
 			continue;

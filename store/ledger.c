@@ -17,6 +17,7 @@
 #define SEGMENT_MS    (INT64_C(15) * 60000)
 #define SETTLE_WAIT   50 /* ms; the record is safe, the table can wait */
 #define REAP_MS       1000
+#define ALARM_MS      60000
 #define REAP_MAX      512 /* leases ended in one go */
 
 struct ledger_now ledger_now(void)
@@ -35,9 +36,15 @@ struct ledger_id ledger_id(struct slice text)
 	return id;
 }
 
-/* Is the journal the one that the table has followed? With nobody attached, the files may have
- * been put back from a backup. */
-static bool journal_matches(struct ledger *l)
+static bool is_nearly_full(const struct hot_head *head)
+{
+	return hot_peek(&head->accounts_used) >= head->accounts / 10 * 9;
+}
+
+/* May the table that was left be used? With nobody attached, the files may have been put back
+ * from a backup: the journal has to be the one that the table has followed. And a table that is
+ * nearly full is better made anew, larger. */
+static bool is_fit(struct ledger *l)
 {
 	struct hot_head *head = l->hot.head;
 	uint64_t first, last, n;
@@ -53,6 +60,7 @@ static bool journal_matches(struct ledger *l)
 		same = journal_read(&l->journal, head->segment, head->applied - RECORD_BYTES, &r,
 			       NULL) == ERR_OK &&
 		       (r.crc == head->last_crc || head->closing);
+	same = same && !is_nearly_full(head);
 	hot_unlock(&l->hot);
 	return same;
 }
@@ -82,7 +90,7 @@ enum err_code ledger_open(
 		rc = err_set(e, ERR_STORE, "/proc cannot be read: the store needs it");
 	if (!rc)
 		rc = hot_attach(&l->hot, l->home, l->journal.store, e);
-	if (!rc && l->hot.is_first && (!l->hot.head || !journal_matches(l)))
+	if (!rc && l->hot.is_first && (!l->hot.head || !is_fit(l)))
 		rc = books_build(l, now, e);
 	if (!rc && l->hot.is_first)
 		rc = hot_publish(&l->hot, e);
@@ -356,8 +364,8 @@ size_t ledger_reap(struct ledger *l, struct ledger_now now)
 
 enum err_code ledger_sync(struct ledger *l, struct err *e)
 {
-	volatile struct hot_head *head = l->hot.head;
-	uint64_t closing = head->closing, segment = head->segment;
+	const struct hot_head *head = l->hot.head;
+	uint64_t closing = hot_peek(&head->closing), segment = hot_peek(&head->segment);
 	enum err_code rc = closing ? journal_sync(&l->journal, closing, e) : ERR_OK;
 
 	if (!rc)
@@ -367,6 +375,17 @@ enum err_code ledger_sync(struct ledger *l, struct err *e)
 	return rc;
 }
 
+static void warn_when_nearly_full(struct ledger *l, int64_t mono_ms)
+{
+	struct hot_head *head = l->hot.head;
+
+	if (is_nearly_full(head) && is_due(&head->last_alarm_ms, ALARM_MS, mono_ms))
+		log_line(LOG_ERROR,
+			"the store's table has %" PRIu64
+			" of %u accounts: restart all processes to make it larger",
+			hot_peek(&head->accounts_used), head->accounts);
+}
+
 enum err_code ledger_tick(struct ledger *l, struct ledger_now now, struct err *e)
 {
 	struct hot_head *head = l->hot.head;
@@ -374,8 +393,10 @@ enum err_code ledger_tick(struct ledger *l, struct ledger_now now, struct err *e
 
 	if (l->conf.sync_ms > 0 && sync_is_due(l, now.mono_ms))
 		rc = ledger_sync(l, e);
-	if (is_due(&head->last_reap_ms, REAP_MS, now.mono_ms))
+	if (is_due(&head->last_reap_ms, REAP_MS, now.mono_ms)) {
 		ledger_reap(l, now);
+		warn_when_nearly_full(l, now.mono_ms);
+	}
 	if (!rc && (books_room_needed(&l->hot) + JOURNAL_ROOM / 2 > atomic_load(&head->room) ||
 			   atomic_load(&head->trouble) & HOT_NO_SPACE))
 		rc = books_ask_room(l, e);

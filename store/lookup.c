@@ -31,13 +31,13 @@ static enum err_code scan(struct ledger *l, uint64_t segment, journal_on_record 
 	void *ctx, uint64_t *records, struct err *e)
 {
 	struct journal_scan s = { .closed = false };
-	volatile struct hot_head *head = l->hot.head;
+	const struct hot_head *head = l->hot.head;
 	int fd;
 	enum err_code rc = journal_read_open(&l->journal, segment, &fd, e);
 
 	if (rc)
 		return rc;
-	s.closed = segment != head->segment && segment != head->closing;
+	s.closed = segment != hot_peek(&head->segment) && segment != hot_peek(&head->closing);
 	rc = journal_scan(&l->journal, fd, segment, &s, on_record, ctx, e);
 	close(fd);
 	if (records)
@@ -135,7 +135,7 @@ static enum err_code gather(struct ledger *l, struct tally *tail, uint64_t *fold
 		tally_fini(tail);
 		rc = checkpoint_load(l->home, CHECKPOINT_LEDGER, l->journal.store, &meta,
 			&from_prev, NULL, NULL, e);
-		segment = *(volatile uint64_t *)&l->hot.head->segment;
+		segment = hot_peek(&l->hot.head->segment);
 		for (uint64_t s = meta.folded + 1; s <= segment && !rc; s++)
 			rc = scan(l, s, on_tail, tail, NULL, e);
 	}

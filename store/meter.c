@@ -1,10 +1,11 @@
 #include "store/meter.h"
 
-#define UNIT      INT64_C(60000)
-#define PIECE_MS  INT64_C(240000)
-#define PIECES    16
-#define FORGET_MS INT64_C(600000) /* a bucket untouched so long is full, debts of 10 minutes too \
-				   */
+#define UNIT     INT64_C(60000)
+#define PIECE_MS INT64_C(240000)
+#define PIECES   16
+#define FORGET_MS \
+	INT64_C(600000) /* a bucket untouched so long is full, debts of 10 minutes too \
+			 */
 #define DEBT_LIMIT (INT64_MAX / 4)
 
 _Static_assert(sizeof(struct meter) == METER_WORDS * 8, "a meter is 16 words");

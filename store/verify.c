@@ -432,12 +432,12 @@ static enum err_code on_export(
 	return x->receive(x->ctx, r, e);
 }
 
-enum err_code verify_segment(struct ledger *l, uint64_t segment, verify_on_record receive,
-	void *ctx, struct err *e)
+enum err_code verify_segment(
+	struct ledger *l, uint64_t segment, verify_on_record receive, void *ctx, struct err *e)
 {
 	struct export x = { receive, ctx };
-	struct journal_scan scan = { .closed =
-					     segment < *(volatile uint64_t *)&l->hot.head->segment };
+	struct journal_scan scan = { .closed = segment <
+					       hot_peek(&l->hot.head->segment) };
 	int fd;
 	enum err_code rc = journal_read_open(&l->journal, segment, &fd, e);
 
@@ -452,7 +452,7 @@ enum err_code verify_segment(struct ledger *l, uint64_t segment, verify_on_recor
 
 enum err_code verify_export(struct ledger *l, verify_on_record receive, void *ctx, struct err *e)
 {
-	uint64_t last = *(volatile uint64_t *)&l->hot.head->segment;
+	uint64_t last = hot_peek(&l->hot.head->segment);
 	enum err_code rc = ERR_OK;
 
 	for (uint64_t s = 1; s <= last && !rc; s++) {

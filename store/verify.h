@@ -52,8 +52,8 @@ MUST_CHECK enum err_code verify_leases(struct ledger *l, struct ledger_now now,
 typedef enum err_code (*verify_on_record)(void *ctx, const struct record *r, struct err *e);
 
 /* The records of one segment, in order. ERR_NOT_FOUND when it was dropped. */
-MUST_CHECK enum err_code verify_segment(struct ledger *l, uint64_t segment,
-	verify_on_record receive, void *ctx, struct err *e);
+MUST_CHECK enum err_code verify_segment(
+	struct ledger *l, uint64_t segment, verify_on_record receive, void *ctx, struct err *e);
 
 /* Every record that is kept, archived segments first, in order: for exports. */
 MUST_CHECK enum err_code verify_export(

@@ -284,7 +284,6 @@ static void a_full_table_loses_nothing(void **state)
 	struct ledger_ask ask = { .id = id_of(1u << 30), .limits = &balance, .limits_n = 1 };
 	struct ledger_refusal refusal;
 	struct ledger_lease lease;
-	char path[HOME_PATH_MAX];
 
 	(void)state;
 	for (; l->hot.head->accounts_used < most; id++) {
@@ -299,10 +298,8 @@ static void a_full_table_loses_nothing(void **state)
 	assert_null(hot_account(&l->hot, USER));
 	ask.deadline_ms = NOON.mono_ms + 1000;
 	assert_int_equal(ledger_reserve(l, NOON, &ask, &lease, &refusal, &err), ERR_BUSY);
-	fold(l, NOON);
+	/* Nothing is folded yet: the journal alone fills more than a table of the usual size. */
 	ledger_close(l);
-	table_path(path);
-	unlink(path);
 	l = open_ledger();
 	assert_true(l->hot.head->accounts > HOT_ACCOUNTS);
 	assert_int_equal(account_of(l, USER).spent, 5);

@@ -4,7 +4,7 @@
 #include "store/crc32c.h"
 
 static struct journal journal;
-static volatile uint64_t current;
+static uint64_t current;
 
 static int make_journal(void **state)
 {
