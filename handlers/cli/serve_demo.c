@@ -28,7 +28,7 @@ static void say_address(int port)
 int cli_serve_demo(const struct conf *c, int argc, char **argv)
 {
 	const char *text = "0";
-	const struct cli_option options[] = { { "--port", &text, NULL }, { 0 } };
+	const struct cli_option options[] = { { .name = "--port", .value = &text }, { 0 } };
 	int rc = cli_options(usage, options, argc, argv, NULL, 0);
 	int64_t port;
 	struct err e;
