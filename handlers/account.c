@@ -14,7 +14,8 @@
 #define ANSWER_MAX   ((size_t)64 << 20)
 #define PROFILE_DAYS 90 /* of /api/profile/usage, unless since says otherwise */
 
-/* One request with the ledger at hand. */
+/* One request with the ledger at hand. With an organisation token it is about what the key did
+ * in that organisation's name. */
 struct account_call {
 	struct exchange *x;
 	struct ledger *ledger;
@@ -47,13 +48,20 @@ static void find_name(
 
 /* ---- OpenRouter's forms ---- */
 
+/* A query parameter, or what stands for it. */
+static void query(const struct account_call *a, const char *name, const char *otherwise, char *out,
+	size_t size)
+{
+	if (!request_query_get(a->x->rq, name, out, size))
+		str_copy_cut(out, size, otherwise);
+}
+
 static enum err_code query_day(const struct account_call *a, const char *name,
 	const char *otherwise, int64_t *day, struct err *e)
 {
 	char text[32];
 
-	if (!request_query_get(a->x->rq, name, text, sizeof(text)))
-		str_copy_cut(text, sizeof(text), otherwise);
+	query(a, name, otherwise, text, sizeof(text));
 	return usage_day_read(slice_of(text), name, a->now_ms, day, e);
 }
 
@@ -63,6 +71,11 @@ static enum err_code gather(
 	enum err_code rc = ERR_OK;
 
 	r->only.key = a->key->number;
+	if (a->x->caller.org[0]) {
+		if (r->only.org && r->only.org != a->x->who.org.number)
+			return err_set(e, ERR_NOT_FOUND, "Organization not found");
+		r->only.org = a->x->who.org.number;
+	}
 	if (last < first)
 		rc = err_param(e, ERR_BAD_REQUEST, "until", "until is before since");
 	if (!rc)
@@ -77,11 +90,11 @@ static enum err_code usage(struct account_call *a, struct err *e)
 {
 	const struct usage_names names = { find_name, a };
 	struct usage_report r = { 0 };
-	char by[64] = "model";
+	char by[256];
 	int64_t first, last;
 	enum err_code rc;
 
-	(void)!request_query_get(a->x->rq, "by", by, sizeof(by));
+	query(a, "by", "model", by, sizeof(by));
 	rc = query_day(a, "since", "30d", &first, e);
 	if (!rc)
 		rc = query_day(a, "until", "1d", &last, e);
@@ -140,7 +153,8 @@ static enum err_code generation(struct account_call *a, struct err *e)
 		return err_param(e, ERR_BAD_REQUEST, "id",
 			"id is missing: it is the X-Generation-Id of an answer");
 	rc = ledger_find(a->ledger, ledger_id(slice_of(id)), &r, e);
-	if (!rc && r.settle.key != a->key->number)
+	if (!rc && (r.settle.key != a->key->number ||
+			   (a->x->caller.org[0] && r.settle.org != a->x->who.org.number)))
 		rc = ERR_NOT_FOUND;
 	if (rc == ERR_NOT_FOUND)
 		return err_param(
@@ -218,9 +232,9 @@ static enum err_code balance(struct account_call *a, struct err *e)
 /* "personal" (the default), "all", or the id of an organisation. */
 static enum err_code read_view(const struct account_call *a, struct usage_filter *f, struct err *e)
 {
-	char view[64] = "personal", org[PEOPLE_ORG_ID_SIZE];
+	char view[256], org[PEOPLE_ORG_ID_SIZE];
 
-	(void)!request_query_get(a->x->rq, "viewType", view, sizeof(view));
+	query(a, "viewType", "personal", view, sizeof(view));
 	if (strcmp(view, "personal") == 0)
 		f->personal = true;
 	else if (people_uuid_read(slice_of(view), org))
@@ -236,11 +250,11 @@ static enum err_code profile_usage(struct account_call *a, struct err *e)
 	const struct usage_names names = { find_name, a };
 	int64_t today = account_day(a->now_ms), first;
 	struct usage_report r = { 0 };
-	char grouped[8] = "";
+	char grouped[8];
 	bool by_model;
 	enum err_code rc;
 
-	(void)!request_query_get(a->x->rq, "groupByModel", grouped, sizeof(grouped));
+	query(a, "groupByModel", "false", grouped, sizeof(grouped));
 	by_model = str_bool(slice_of(grouped), &by_model) && by_model;
 	rc = usage_report_init(&r, by_model ? SLICE("day,model") : SLICE("day"), "by", e);
 	if (!rc)
