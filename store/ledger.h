@@ -33,7 +33,7 @@
 #define LEDGER_SUBJECTS     8 /* distinct ones in the limits of a request */
 #define LEDGER_MICROUSD_MAX INT64_C(100000000000000)
 #define LEDGER_TOKENS_MAX   INT64_C(1000000000)
-#define LEDGER_WAIT_MS      250
+#define LEDGER_WAIT_MS      1000
 #define LEDGER_NEVER        INT64_MAX
 
 struct ledger;

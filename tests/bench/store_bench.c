@@ -12,6 +12,7 @@
 #include "store/books.h"
 #include "store/fold.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
@@ -29,7 +30,7 @@
 #define LIMITS    8
 
 struct shared {
-	_Atomic uint64_t done, cpu_us;
+	_Atomic uint64_t done, cpu_us, busy;
 	_Atomic uint32_t classes[CLASSES];
 	volatile int64_t until_us;
 };
@@ -72,14 +73,25 @@ static void make_home(void)
 		exit(1);
 }
 
+static void empty(const char *folder)
+{
+	DIR *d = opendir(folder);
+	struct dirent *entry;
+	char path[HOME_PATH_MAX];
+
+	while (d && (entry = readdir(d)))
+		if (entry->d_name[0] != '.' &&
+			home_path(folder, entry->d_name, path, NULL) == ERR_OK && unlink(path) != 0)
+			empty(path);
+	if (d)
+		closedir(d);
+	rmdir(folder);
+}
+
 static void drop_home(void)
 {
-	char command[128];
-
 	unlink(table);
-	snprintf(command, sizeof(command), "rm -rf '%s'", home);
-	if (system(command) != 0)
-		exit(1);
+	empty(home);
 }
 
 static uint64_t mix(uint64_t x)
@@ -141,7 +153,13 @@ static void one_request(struct ledger *l, uint64_t n, struct ledger_now now)
 	enum ledger_settled how;
 	struct err e;
 
-	if (ledger_reserve(l, now, &ask, &lease, &refusal, &e))
+	enum err_code rc = ledger_reserve(l, now, &ask, &lease, &refusal, &e);
+
+	while (rc == ERR_BUSY) {
+		atomic_fetch_add(&shared->busy, 1);
+		rc = ledger_reserve(l, ledger_now(), &ask, &lease, &refusal, &e);
+	}
+	if (rc)
 		die("reserve", &e);
 	if (ledger_settle(l, now, &lease, &what, &how, &e))
 		die("settle", &e);
@@ -232,9 +250,10 @@ static void together(int processes, double per_second, int64_t ms)
 		printf("| %d processes, %.0f requests/s offered", processes, per_second);
 	else
 		printf("| %d processes, as fast as it goes", processes);
-	printf(" | %.0f/s, p50 %" PRId64 " us, p99 %" PRId64 " us, %.1f us CPU each |\n",
+	printf(" | %.0f/s, p50 %" PRId64 " us, p99 %" PRId64 " us, %.1f us CPU each, %" PRIu64
+	       " times busy |\n",
 		(double)shared->done * 1000.0 / (double)ms, at_most(0.5), at_most(0.99),
-		(double)shared->cpu_us / (double)shared->done);
+		(double)shared->cpu_us / (double)shared->done, atomic_load(&shared->busy));
 }
 
 static void recovery(uint64_t lines)

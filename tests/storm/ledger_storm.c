@@ -357,6 +357,10 @@ static void bury(struct storm *s, int w)
 
 static void spoil_table(struct storm *s)
 {
+	/* All of the head, the version of the program, the boot. */
+	static const size_t lengths[] = { 0, 0, 8192, 4, 7 };
+	static const off_t offsets[] = { 0, 0, 0, offsetof(struct hot_head, abi),
+		offsetof(struct hot_head, boot) };
 	char garbage[8192];
 	uint64_t way = next(&s->random) % 6;
 	int fd = open(s->table, O_RDWR | O_CLOEXEC);
@@ -366,14 +370,10 @@ static void spoil_table(struct storm *s)
 	crypto_random(garbage, sizeof(garbage));
 	if (way == 0)
 		unlink(s->table);
-	else if (way == 1 && ftruncate(fd, HOT_ACCOUNTS * 64) != 0)
-		s->failures++;
-	else if (way == 2 && pwrite(fd, garbage, sizeof(garbage), 0) < 0)
-		s->failures++;
-	else if (way == 3 && pwrite(fd, garbage, 4, offsetof(struct hot_head, abi)) < 0)
-		s->failures++;
-	else if (way == 4 && pwrite(fd, "another", 7, offsetof(struct hot_head, boot)) < 0)
-		s->failures++;
+	else if (way == 1)
+		s->failures += ftruncate(fd, (off_t)HOT_ACCOUNTS * 64) != 0;
+	else if (way < 5)
+		s->failures += pwrite(fd, garbage, lengths[way], offsets[way]) < 0;
 	close(fd);
 	s->wiped += way < 5;
 }

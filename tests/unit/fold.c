@@ -392,6 +392,39 @@ static void a_checkpoint_of_a_newer_format_or_another_store_is_refused(void **st
 	}
 }
 
+/* The table outlives the folder's content: it must not be believed against an older journal. */
+static void a_journal_put_back_from_a_backup_is_recognised(void **state)
+{
+	struct ledger *l = open_ledger();
+	char backup[128];
+
+	(void)state;
+	snprintf(backup, sizeof(backup), "%s.backup", home);
+	spend(l, NOON, 1, 5);
+	fold(l, NOON);
+	spend(l, NOON, 2, 6);
+	copy_folder(home, backup);
+	spend(l, NOON, 3, 7);
+	fold(l, NOON);
+	spend(l, NOON, 4, 8);
+	ledger_close(l);
+	/* The folder itself stays, and with it the name of the table. */
+	for (int n = 1; n <= 9; n++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "journal.%08d", n);
+		if (is_there(name))
+			damage(name, 4);
+	}
+	copy_folder(backup, home);
+	l = open_ledger();
+	assert_int_equal(account_of(l, USER).spent, 11);
+	spend(l, NOON, 3, 7); /* unknown again */
+	assert_int_equal(differences(l), 0);
+	ledger_close(l);
+	empty_folder(backup);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, make_home, drop_home)
@@ -408,6 +441,7 @@ int main(void)
 		T(kept_segments_are_compressed_and_say_the_same),
 		T(verify_finds_an_altered_figure_in_the_table_and_in_the_checkpoint),
 		T(a_checkpoint_of_a_newer_format_or_another_store_is_refused),
+		T(a_journal_put_back_from_a_backup_is_recognised),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,8 @@
 #include "store/archive.h"
 #include "store/crc32c.h"
 
+#include <sys/mount.h>
+
 static struct journal journal;
 static uint64_t current;
 
@@ -169,7 +171,7 @@ static void a_length_that_is_no_multiple_of_a_record_is_survived(void **state)
 	assert_int_equal(append(1), ERR_OK);
 	overwrite("journal.00000001", 2 * RECORD_BYTES, "stump", 5);
 	assert_int_equal(append(2), ERR_OK); /* behind the stump */
-	s = scan(1, false, &h);
+	(void)scan(1, false, &h);
 	assert_int_equal(h.n, 1);
 	s = scan(1, true, &h);
 	assert_int_equal(h.n, 2);
@@ -364,9 +366,7 @@ static void a_reserved_record_goes_in_when_the_disk_is_full(void **state)
 
 	(void)state;
 	journal_close(&journal);
-	snprintf(path, sizeof(path), "mount -t tmpfs -o size=3m,mode=700 tmpfs %s 2>/dev/null",
-		home);
-	if (geteuid() != 0 || system(path) != 0) {
+	if (mount("tmpfs", home, "tmpfs", 0, "size=3m,mode=700") != 0) {
 		assert_int_equal(journal_open(&journal, home, &err), ERR_OK);
 		skip();
 	}
@@ -386,8 +386,7 @@ static void a_reserved_record_goes_in_when_the_disk_is_full(void **state)
 	assert_int_equal(append(1), ERR_OK);
 	close(fd);
 	journal_close(&journal);
-	snprintf(path, sizeof(path), "umount %s", home);
-	assert_int_equal(system(path), 0);
+	assert_int_equal(umount(home), 0);
 	assert_int_equal(journal_open(&journal, home, &err), ERR_OK);
 }
 

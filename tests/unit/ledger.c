@@ -489,7 +489,7 @@ static void a_credit_counts_once_before_and_after_folds(void **state)
 					 &already, &err),
 			ERR_OK);
 		assert_int_equal(already, i > 0);
-		spend(l, NOON, (uint64_t)(100 + i), 1);
+		spend(l, NOON, 100 + (uint64_t)i, 1);
 		fold(l, NOON);
 	}
 	credit(l, USER, -USD / 2, 2);

@@ -244,6 +244,22 @@ static inline int in_child(void (*body)(void))
 	return status;
 }
 
+/* Copies the files of one folder into another, which is made. */
+static inline void copy_folder(const char *from, const char *to)
+{
+	pid_t pid;
+	int status;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		execlp("cp", "cp", "-aT", from, to, (char *)NULL);
+		_exit(127);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 static inline void overwrite(const char *name, off_t at, const char *bytes, size_t n)
 {
 	char path[512];
