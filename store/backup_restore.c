@@ -10,6 +10,7 @@
 #include "base/crypto.h"
 #include "store/archive.h"
 #include "store/books.h"
+#include "store/fault.h"
 #include "store/fold.h"
 #include "store/people_file.h"
 #include "store/tar.h"
@@ -377,13 +378,16 @@ static enum err_code replace(struct restore *r, const struct backup *live,
 	for (size_t i = 0; i < live->n && !rc; i++)
 		if (slice_ends(slice_of(live->files[i].name), ".gdbm"))
 			rc = remove_file(home, live->files[i].name, ".prev", e);
+	(void)fault_at("restore.prev");
 	for (size_t i = 0; i < staged->n && !rc; i++) {
 		if (!is_moved_in(staged->files[i].name))
 			continue;
 		rc = paths(r->stage, staged->files[i].name, home, from, to, e);
 		if (!rc && rename(from, to) != 0)
 			rc = wrong(to, e);
+		(void)fault_at("restore.renamed");
 	}
+	(void)fault_at("restore.moved");
 	for (size_t i = 0; i < live->n && !rc; i++)
 		if (is_replaced(live->files[i].name, folded) &&
 			(backup_is_segment(slice_of(live->files[i].name)) ||
@@ -436,8 +440,10 @@ static enum err_code replace_locked(struct restore *r, struct err *e)
 			     !same_file(r->l->home, r->stage, "pepper");
 	if (!rc)
 		rc = save_replaced(r->l->home, replaced, &live, meta.folded, e);
+	(void)fault_at("restore.saved");
 	if (!rc)
 		rc = replace(r, &live, &staged, meta.folded, e);
+	(void)fault_at("restore.replaced");
 	if (!rc)
 		rc = books_rebuild_locked(r->l, e);
 	backup_fini(&live);

@@ -435,6 +435,99 @@ static void books_that_cannot_be_opened_are_set_aside_when_nobody_uses_them(void
 	assert_int_equal(access(path, F_OK), 0);
 }
 
+static void restore_and_die(void)
+{
+	struct ledger *l = open_ledger();
+	struct backup_restored done;
+
+	(void)!backup_restore(l, archive, NOON, LEDGER_DROP, NULL, &done, &err);
+	ledger_close(l);
+}
+
+/* With the gateway attached all the time, and the restore killed at each of its points: run again
+ * it ends as if nothing had happened. */
+static void a_restore_that_was_killed_is_run_again(void **state)
+{
+	static const char *const points[] = { "restore.saved", "restore.prev", "restore.renamed",
+		"restore.moved", "restore.replaced" };
+	struct ledger *l = open_ledger();
+
+	(void)state;
+	credit(l, USER, 10 * USD, 1);
+	spend(l, NOON, 11, USD);
+	save(l);
+	for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
+		int status;
+
+		print_message("  %s\n", points[i]);
+		spend(l, NOON, 100 + i, USD);
+		fold(l, NOON);
+		do_at(points[i], die);
+		status = in_child(restore_and_die);
+		no_fault();
+		assert_true(WIFSIGNALED(status));
+		restore(l);
+		assert_int_equal(balance(l), 9 * USD);
+		assert_int_equal(differences(l), 0);
+	}
+	ledger_close(l);
+}
+
+/* Ends with 1 when a request is not settled once. */
+static void spend_for_ever(void)
+{
+	struct ledger *l = open_ledger();
+
+	for (uint64_t id = 1000;; id++) {
+		struct ledger_lease lease = { .id = id_of(id) };
+		struct record_settle what = a_request(1, 0);
+		enum ledger_settled how;
+
+		if (ledger_settle(l, NOON, &lease, &what, &how, &err) || how == LEDGER_ALREADY)
+			_exit(1);
+		(void)ledger_tick(l, ledger_now(), NULL);
+		usleep(100); /* leave the other processor time to the sanitizer */
+	}
+}
+
+/* Each line of a backup is whole, and what is settled while a restore runs counts once. */
+static void books_agree_when_requests_never_stop(void **state)
+{
+	struct ledger *l = open_ledger();
+	int status;
+	pid_t pid;
+
+	(void)state;
+	credit(l, USER, 10 * USD, 1);
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		spend_for_ever();
+		_exit(1);
+	}
+	for (int i = 0; i < 2; i++) {
+		struct backup_restored done;
+		struct account before, after;
+
+		while (account_of(l, USER).requests < 50)
+			usleep(1000);
+		save(l);
+		before = account_of(l, USER);
+		done = restore(l);
+		after = account_of(l, USER);
+		assert_true((int64_t)done.requests >= 50);
+		assert_true(after.requests >= (int64_t)done.requests);
+		assert_int_equal(after.charged, after.requests);
+		assert_int_equal(after.credited, before.credited);
+		assert_int_equal(differences(l), 0);
+	}
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	assert_int_equal(differences(l), 0);
+	ledger_close(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -466,6 +559,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			books_that_cannot_be_opened_are_set_aside_when_nobody_uses_them, set_up,
 			tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_restore_that_was_killed_is_run_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			books_agree_when_requests_never_stop, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
