@@ -45,6 +45,17 @@ static struct backup_restored restore(struct ledger *l)
 	return done;
 }
 
+/* Another machine: nothing of the store is there. */
+static void lose_everything(void)
+{
+	char table[HOME_PATH_MAX];
+
+	table_path(table);
+	unlink(table);
+	empty_folder(home);
+	assert_int_equal(mkdir(home, 0700), 0);
+}
+
 static struct slice contents(const char *path, struct buf *out)
 {
 	int fd = open(path, O_RDONLY);
@@ -199,9 +210,8 @@ static void keys_come_back_with_the_pepper_they_were_hashed_with(void **state)
 	assert_int_equal(verdict, KEYS_VALID);
 	keys_close(keys);
 	ledger_close(l);
-	/* On another machine there is another pepper first. */
-	empty_folder(home);
-	assert_int_equal(mkdir(home, 0700), 0);
+	/* Elsewhere there is another pepper first. */
+	lose_everything();
 	l = open_ledger();
 	assert_int_equal(keys_open(&keys, home, "", &err), ERR_OK);
 	want = (struct key_info){ .name = "ben" };
@@ -224,8 +234,7 @@ static void a_backup_of_another_store_is_adopted(void **state)
 	}
 	save(l);
 	ledger_close(l);
-	empty_folder(home);
-	assert_int_equal(mkdir(home, 0700), 0);
+	lose_everything();
 	l = open_ledger();
 	spend(l, NOON, 99, USD);
 	restore(l);
@@ -400,8 +409,7 @@ static void tar_unpacks_a_backup_into_a_home(void **state)
 	spend(l, NOON, 11, USD);
 	save(l);
 	ledger_close(l);
-	empty_folder(home);
-	assert_int_equal(mkdir(home, 0700), 0);
+	lose_everything();
 	snprintf(command, sizeof(command), "tar --warning=no-timestamp -xpf %s -C %s", archive,
 		home);
 	assert_int_equal(system(command), 0);
