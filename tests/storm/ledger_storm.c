@@ -6,8 +6,8 @@
  *   ledger_storm [--kills N] [--seed N] [--control]
  *
  * --control disables the repair of half-done changes: the storm must then notice. It was also
- * tried with the lock of the segment left out (lost records), with the number of the folded
- * segment not written (doubled money), and with appenders that make segments.
+ * tried with a fold that does not write how far it went (doubled money), and with appenders that
+ * take no lock on their segment (lost records); both were noticed within 1,500 kills.
  */
 #include "tests/storm/witness.h"
 
@@ -69,10 +69,21 @@ static bool is_control;
 static int target = -1; /* the point this process dies at */
 static _Atomic int countdown;
 
+/* Dawdles at times where a record is about to be written, so that segments change meanwhile. */
+static void dawdle(void)
+{
+	static _Thread_local uint32_t turn;
+
+	if (++turn % 512 == 0)
+		usleep(2000);
+}
+
 int store_fault_point(const char *name)
 {
 	if (is_control && strcmp(name, "hot.skip_undo") == 0)
 		return 1;
+	if (strcmp(name, "journal.write") == 0)
+		dawdle();
 	if (strcmp(name, "fold.unlink") == 0)
 		witness_link(home, witness_folder);
 	if (target >= 0 && strcmp(name, points[target]) == 0 &&
