@@ -343,7 +343,7 @@ static enum err_code scan(struct slice text, const struct json_limits *limits,
 	if (p) {
 		p = json_text_blanks(p, s.end);
 		if (p < s.end)
-			p = fail(&s, p, "something follows the end of the value");
+			(void)fail(&s, p, "something follows the end of the value");
 	}
 	json_keys_fini(&s.keys);
 	return s.rc;

@@ -28,7 +28,7 @@ static bool port_is_good(struct slice port)
 /* host, host:port, [address] or [address]:port */
 static bool authority_is_good(struct slice a)
 {
-	struct slice host = a, rest = { 0 };
+	struct slice host, rest = { 0 };
 
 	if (a.len && a.ptr[0] == '[') {
 		const char *end = memchr(a.ptr, ']', a.len);

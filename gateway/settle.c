@@ -19,9 +19,9 @@ const char *settle_finish_reason(unsigned code)
 
 static uint8_t finish_code(const char *reason)
 {
-	for (uint8_t i = 0; i < FINISH_REASONS; i++)
+	for (size_t i = 0; i < FINISH_REASONS; i++)
 		if (strcmp(finish_reasons[i], reason) == 0)
-			return i;
+			return (uint8_t)i;
 	return FINISH_REASONS;
 }
 

@@ -108,13 +108,36 @@ const char *finish_reason_of(struct slice said)
 
 /* ---- usage ---- */
 
-static int64_t tokens(struct json_value object, const char *name)
+/* A count where there is one; what is negative or no number counts as none. */
+static void take_count(struct json_value v, int64_t *out)
 {
-	int64_t n = 0;
+	int64_t n;
 
-	if (!json_int(json_get(object, name), &n) || n < 0)
-		return 0;
-	return n < INT32_MAX ? n : INT32_MAX;
+	if (json_int(v, &n) && n > 0)
+		*out = n < INT32_MAX ? n : INT32_MAX;
+}
+
+/* Where a member of a usage object, or of its details, is counted. */
+struct place {
+	const char *name;
+	int64_t *out;
+};
+
+/* One walk over the object; places ends with an empty row. */
+static void take_counts(struct json_value object, const struct place *places)
+{
+	struct json_iter it;
+	struct json_value v;
+	struct slice key;
+
+	json_iter_init(&it, object);
+	while (json_iter_next(&it, &key, &v)) {
+		if (v.kind != JSON_NUMBER)
+			continue;
+		for (const struct place *p = places; p->name; p++)
+			if (json_str_is(key, p->name))
+				take_count(v, p->out);
+	}
 }
 
 /* A JSON number of US dollars in picodollars, or -1. Only routers' figures come this way: they are
@@ -135,26 +158,28 @@ static int64_t picousd(struct json_value v)
 
 void usage_read(struct json_value usage, const struct quirks *q, struct usage *u)
 {
-	struct json_value in = json_get(usage, "prompt_tokens_details");
-	struct json_value out = json_get(usage, "completion_tokens_details");
-	int64_t total = tokens(usage, "total_tokens");
+	int64_t total = 0, cached = 0, hits = 0, created = 0;
+	const struct place top[] = { { "prompt_tokens", &u->prompt_tokens },
+		{ "completion_tokens", &u->completion_tokens }, { "total_tokens", &total },
+		{ "cached_tokens", &cached }, { "prompt_cache_hit_tokens", &hits },
+		{ NULL, NULL } };
+	const struct place in[] = { { "cached_tokens", &u->cached_tokens },
+		{ "cache_write_tokens", &u->cache_write_tokens },
+		{ "cache_creation_input_tokens", &created }, { NULL, NULL } };
+	const struct place out[] = { { "reasoning_tokens", &u->reasoning_tokens }, { NULL, NULL } };
 
 	*u = (struct usage){
 		.state = USAGE_REPORTED,
-		.prompt_tokens = tokens(usage, "prompt_tokens"),
-		.completion_tokens = tokens(usage, "completion_tokens"),
-		.cached_tokens = tokens(in, "cached_tokens"),
-		.cache_write_tokens = tokens(in, "cache_write_tokens"),
-		.reasoning_tokens = tokens(out, "reasoning_tokens"),
 		.cost_picousd = -1,
 		.upstream_picousd = -1,
 	};
+	take_counts(usage, top);
+	take_counts(json_get(usage, "prompt_tokens_details"), in);
+	take_counts(json_get(usage, "completion_tokens_details"), out);
 	if (!u->cached_tokens)
-		u->cached_tokens = tokens(usage, "cached_tokens");
-	if (!u->cached_tokens)
-		u->cached_tokens = tokens(usage, "prompt_cache_hit_tokens");
+		u->cached_tokens = cached ? cached : hits;
 	if (!u->cache_write_tokens)
-		u->cache_write_tokens = tokens(in, "cache_creation_input_tokens");
+		u->cache_write_tokens = created;
 	/* Some count cached tokens beside the prompt, some reasoning beside the completion. */
 	if (u->cached_tokens + u->cache_write_tokens > u->prompt_tokens)
 		u->prompt_tokens += u->cached_tokens + u->cache_write_tokens;
@@ -185,7 +210,7 @@ static void write_usage_object(const struct dialect *d, struct slice extra, stru
 			"\"prompt_tokens_details\":{\"cached_tokens\":%lld},"
 			"\"completion_tokens_details\":{\"reasoning_tokens\":%lld}%s",
 			(long long)u->prompt_tokens, (long long)u->completion_tokens,
-			(long long)(u->prompt_tokens + u->completion_tokens),
+			(long long)u->prompt_tokens + (long long)u->completion_tokens,
 			(long long)u->cached_tokens, (long long)u->reasoning_tokens,
 			extra.len ? "," : "");
 		buf_slice_append(out, extra);

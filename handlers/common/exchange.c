@@ -220,11 +220,11 @@ static bool names_tag(const char *header, const char *tag)
 void exchange_listing(struct exchange *x, struct slice json)
 {
 	uint8_t hash[SHA256_BYTES];
-	char tag[40] = "\"";
+	char hex[33], tag[40];
 
 	crypto_sha256(json, hash);
-	crypto_hex(hash, 16, tag + 1);
-	strcat(tag, "\"");
+	crypto_hex(hash, 16, hex);
+	(void)snprintf(tag, sizeof(tag), "\"%s\"", hex);
 	head_add(&x->head, "ETag", tag);
 	head_add(&x->head, "Cache-Control", LISTING_AGE);
 	if (names_tag(request_header(x->rq, "If-None-Match"), tag))
