@@ -357,11 +357,30 @@ static enum err_code remove_file(
 	return rc;
 }
 
-static bool is_moved_in(const char *name)
+/* The live store numbers its segments on, and what it archives must find its place free: of the
+ * archive only what is older comes in, and nothing of another store's. */
+static bool is_moved_in(const struct restore *r, const char *name, uint64_t folded)
 {
+	const char *number = ARCHIVE_FOLDER "/journal.";
+	char ours[33];
 	struct slice s = slice_of(name);
+	int64_t segment;
 
-	return !slice_is(s, "ledger.format") && !backup_is_segment(s);
+	if (!slice_starts(s, number))
+		return !slice_is(s, "ledger.format") && !backup_is_segment(s);
+	crypto_hex(r->l->journal.store, sizeof(r->l->journal.store), ours);
+	s = slice_from(s, strlen(number));
+	return strcmp(r->backup.store, ours) == 0 &&
+	       str_int(slice_first(s, s.len - strlen(".z")), 0, INT64_MAX, &segment) &&
+	       (uint64_t)segment <= folded;
+}
+
+static bool has_archive(const struct backup *b)
+{
+	for (size_t i = 0; i < b->n; i++)
+		if (slice_starts(slice_of(b->files[i].name), ARCHIVE_FOLDER "/"))
+			return true;
+	return false;
 }
 
 /* First what a file's loss would be answered from, then the files, then what the backup does not
@@ -373,14 +392,14 @@ static enum err_code replace(struct restore *r, const struct backup *live,
 	char from[HOME_PATH_MAX], to[HOME_PATH_MAX];
 	enum err_code rc = paths(home, ARCHIVE_FOLDER, home, from, to, e);
 
-	if (!rc && staged->n)
+	if (!rc && has_archive(staged))
 		rc = make_folder(home, to, e);
 	for (size_t i = 0; i < live->n && !rc; i++)
 		if (slice_ends(slice_of(live->files[i].name), ".gdbm"))
 			rc = remove_file(home, live->files[i].name, ".prev", e);
 	(void)fault_at("restore.prev");
 	for (size_t i = 0; i < staged->n && !rc; i++) {
-		if (!is_moved_in(staged->files[i].name))
+		if (!is_moved_in(r, staged->files[i].name, folded))
 			continue;
 		rc = paths(r->stage, staged->files[i].name, home, from, to, e);
 		if (!rc && rename(from, to) != 0)
@@ -391,7 +410,8 @@ static enum err_code replace(struct restore *r, const struct backup *live,
 	for (size_t i = 0; i < live->n && !rc; i++)
 		if (is_replaced(live->files[i].name, folded) &&
 			(backup_is_segment(slice_of(live->files[i].name)) ||
-				!backup_find(staged, live->files[i].name)))
+				!backup_find(staged, live->files[i].name) ||
+				!is_moved_in(r, live->files[i].name, folded)))
 			rc = remove_file(home, live->files[i].name, "", e);
 	return rc ? rc : home_sync(home, e);
 }

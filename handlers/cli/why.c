@@ -69,19 +69,24 @@ static void write_amount(enum ledger_limit_kind kind, int64_t n, struct buf *out
 	}
 }
 
-static void write_reset(const struct ledger_limit *limit, struct buf *out)
+#define SOON_MS INT64_C(3600000) /* shown as a wait; what is later, as a time */
+
+static void write_reset(const struct why *w, const struct ledger_limit *limit, struct buf *out)
 {
-	char wait[LIMITS_DURATION_SIZE];
+	char wait[LIMITS_DURATION_SIZE], time[CLOCK_ISO_SIZE];
 
 	if (limit->kind == LEDGER_CONCURRENT) {
 		buf_str(out, "as requests end");
 	} else if (limit->reset_ms == LEDGER_NEVER) {
-		buf_str(out, limit->kind == LEDGER_BALANCE ? "by adding credit" : "never");
+		buf_str(out, limit->kind == LEDGER_BALANCE ? "when credit is added" : "never");
 	} else if (limit->reset_ms <= 0) {
-		buf_str(out, "-");
-	} else {
+		buf_char(out, '-');
+	} else if (limit->reset_ms < SOON_MS) {
 		limits_duration(limit->reset_ms, wait);
 		buf_printf(out, "in %s", wait);
+	} else {
+		amount_write_minute(w->now.wall_ms + limit->reset_ms, "-", time);
+		buf_printf(out, "at %s UTC", time);
 	}
 }
 
@@ -138,7 +143,7 @@ static enum err_code print_limit(
 	write_amount(limit->kind, limit->remaining, &cell);
 	print_cell(&cell, 12);
 	buf_reset(&cell);
-	write_reset(limit, &cell);
+	write_reset(w, limit, &cell);
 	printf("  %.*s%s\n", SLICE_ARG(buf_slice(&cell)), cli_style(CLI_PLAIN));
 	buf_fini(&name);
 	buf_fini(&cell);
@@ -195,8 +200,8 @@ static void say_verdict(const struct why *w)
 
 		if (limit->remaining)
 			continue;
-		write_reset(limit, &reset);
-		printf("%sReached: %s of the %s; it resets %.*s.%s\n", cli_style(CLI_RED),
+		write_reset(w, limit, &reset);
+		printf("%sUsed up: %s of the %s. Resets: %.*s.%s\n", cli_style(CLI_RED),
 			kind_name(limit->kind), account_kind_name(limit->subject),
 			SLICE_ARG(buf_slice(&reset)), cli_style(CLI_PLAIN));
 		buf_fini(&reset);

@@ -443,6 +443,76 @@ static void books_that_cannot_be_opened_are_set_aside_when_nobody_uses_them(void
 	assert_int_equal(access(path, F_OK), 0);
 }
 
+static enum err_code count_requests(void *ctx, const struct record *r, struct err *e)
+{
+	uint64_t *n = ctx;
+
+	(void)e;
+	*n += r->type == RECORD_SETTLE;
+	return ERR_OK;
+}
+
+static uint64_t exported(struct ledger *l)
+{
+	uint64_t n = 0;
+
+	assert_int_equal(verify_export(l, count_requests, &n, &err), ERR_OK);
+	return n;
+}
+
+static struct backup_restored restore_kept(struct ledger *l)
+{
+	struct backup_restored done;
+
+	if (backup_restore(l, archive, NOON, LEDGER_COMPRESS, NULL, &done, &err))
+		fail_msg("restore: %s", err.message);
+	return done;
+}
+
+/* Twice, because after the first one the store has not folded anything yet. */
+static void the_journal_that_is_kept_goes_on_behind_a_restore(void **state)
+{
+	struct ledger *l = open_kept(LEDGER_COMPRESS);
+
+	(void)state;
+	for (uint64_t id = 11; id < 14; id++) {
+		spend(l, NOON, id, 1);
+		fold(l, NOON);
+	}
+	save(l);
+	restore_kept(l);
+	assert_int_equal(exported(l), 3);
+	restore_kept(l);
+	for (uint64_t id = 14; id < 19; id++) {
+		spend(l, NOON, id, 1);
+		fold(l, NOON);
+	}
+	assert_int_equal(exported(l), 8);
+	restore_kept(l);
+	assert_int_equal(exported(l), 3);
+	assert_int_equal(account_of(l, KEY).requests, 3);
+	assert_int_equal(differences(l), 0);
+	ledger_close(l);
+	/* Elsewhere the numbers are other ones, and the old lines stay in the backup alone. */
+	lose_everything();
+	l = open_kept(LEDGER_COMPRESS);
+	for (uint64_t id = 20; id < 24; id++) {
+		spend(l, NOON, id, 1);
+		fold(l, NOON);
+	}
+	restore_kept(l);
+	assert_int_equal(exported(l), 0);
+	assert_int_equal(account_of(l, KEY).requests, 3);
+	for (uint64_t id = 30; id < 36; id++) {
+		spend(l, NOON, id, 1);
+		fold(l, NOON);
+	}
+	assert_int_equal(exported(l), 6);
+	assert_int_equal(account_of(l, KEY).requests, 9);
+	assert_int_equal(differences(l), 0);
+	ledger_close(l);
+}
+
 static void restore_and_die(void)
 {
 	struct ledger *l = open_ledger();
@@ -567,6 +637,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			books_that_cannot_be_opened_are_set_aside_when_nobody_uses_them, set_up,
 			tear_down),
+		cmocka_unit_test_setup_teardown(
+			the_journal_that_is_kept_goes_on_behind_a_restore, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_restore_that_was_killed_is_run_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(

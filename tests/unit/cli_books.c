@@ -284,7 +284,7 @@ static void why_tells_which_limit_is_reached_and_by_what(void **state)
 	has("openai/gpt-5.2");
 	settle(l, 13, USD / 2, 200);
 	assert_int_equal(RUN(cli_why, "why", key.id, "--lines", "1"), CLI_OK);
-	has("Reached: spend per day of the key; it resets in");
+	has("Used up: spend per day of the key. Resets: ");
 	has("$0.50 of");
 	assert_null(strstr(out, "$4.00 of"));
 	assert_int_equal(RUN(cli_why, "why", "laptop", "--org", "not here"), CLI_FAILED);
