@@ -41,6 +41,7 @@ def settled(site, headers, generation):
 
 @test("smoke")
 def a_request_is_found_by_its_key_alone(site):
+    """Fails with 200 for the other key when account.c does not compare the keys (tried)."""
     ana, ben = make_key(site, "ana"), make_key(site, "ben")
     generation = spend(site, ana, {"X-Request-Id": "chosen-by-the-client"})
     data = settled(site, ana, generation)
