@@ -132,7 +132,6 @@ static void settle(struct exchange *x, const struct route *route, struct admissi
 
 	x->cost_microusd = res->cost.microusd;
 	settle_request(l, a, &facts);
-	(void)ledger_tick(l, ledger_now(), NULL);
 }
 
 static struct relay_conf relay_settings(const struct conf *c)
@@ -150,21 +149,11 @@ static struct relay_conf relay_settings(const struct conf *c)
 	};
 }
 
-/* Ends an answer whose head has gone out already. */
-static void finish_started(struct exchange *x, enum err_code rc, struct err *e)
-{
-	/* Who has left, or was given up after a long wait, is not waited for again. */
-	int64_t patience_ms = rc == ERR_CLIENT_GONE ? 0 : exchange_patience_ms(x);
-	enum err_code sent = request_finish(x->rq, NULL, NULL, patience_ms, e);
-
-	exchange_note(x, 200, rc ? rc : sent);
-}
-
-static void relay(struct exchange *x, const struct chat_req *req, const struct route *route,
-	struct relay_result *res)
+/* Calls the provider; a stream reaches the client meanwhile, but for its end. */
+static enum err_code relay(struct exchange *x, const struct chat_req *req,
+	const struct route *route, struct relay_result *res, struct err *e)
 {
 	struct relay_conf settings = relay_settings(x->front->conf);
-	struct sink *client = request_sink(x->rq);
 	struct sink_head head = { .status = 200,
 		.length = -1,
 		.streaming = req->stream,
@@ -176,28 +165,41 @@ static void relay(struct exchange *x, const struct chat_req *req, const struct r
 		.free = route->free };
 	const struct relay_call call = { .target = &route->target,
 		.req = req,
-		.client = client,
+		.client = request_sink(x->rq),
 		.head = &head,
 		.request_id = x->request_id,
 		.prices = &prices };
-	struct err e = { 0 };
-	struct pump *pump = front_pump(&e);
-	enum err_code rc = pump ? relay_chat(pump, &settings, &call, res, &e) : e.code;
+	struct pump *pump = front_pump(e);
+	enum err_code rc = pump ? relay_chat(pump, &settings, &call, res, e) : e->code;
 
 	x->usage = res->usage;
 	x->ttft_us = res->ttft_us;
-	if (res->started) {
-		if (!rc && !req->stream &&
-			sink_write(client, buf_slice(&res->answer.json)) == SINK_GONE)
-			rc = ERR_CLIENT_GONE;
-		finish_started(x, rc, &e);
-	} else if (rc == ERR_CLIENT_GONE) {
-		exchange_note(x, err_status(&e), rc);
-	} else if (rc) {
-		exchange_error(x, &e);
-	} else {
-		exchange_json(x, 200, buf_slice(&res->answer.json));
+	exchange_note(x, res->started || !rc ? 200 : err_status(e), rc);
+	return rc;
+}
+
+/* Gives the client what it has not got yet: the end of a stream, or everything. */
+static void deliver(
+	struct exchange *x, const struct relay_result *res, enum err_code rc, struct err *e)
+{
+	/* Who has left, or was given up after a long wait, is not waited for again. */
+	int64_t patience_ms = rc == ERR_CLIENT_GONE ? 0 : exchange_patience_ms(x);
+	enum err_code sent;
+
+	if (!res->started) {
+		if (!rc)
+			exchange_json(x, 200, buf_slice(&res->answer.json));
+		else if (rc != ERR_CLIENT_GONE)
+			exchange_error(x, e);
+		return;
 	}
+	if (!rc && !x->stream &&
+		sink_write(request_sink(x->rq), buf_slice(&res->answer.json)) == SINK_GONE) {
+		rc = ERR_CLIENT_GONE;
+		patience_ms = 0;
+	}
+	sent = request_finish(x->rq, NULL, NULL, patience_ms, e);
+	exchange_note(x, 200, rc ? rc : sent);
 }
 
 static void handle(struct exchange *x)
@@ -207,15 +209,20 @@ static void handle(struct exchange *x)
 	struct admission admission;
 	struct relay_result res = { 0 };
 	struct err e = { 0 };
+	enum err_code rc;
 
 	if (exchange_auth(x, &e) || read_request(x, &req, &e) ||
 		choose_target(x, &req, &route, &e) || admit(x, &req, &route, &admission, &e)) {
 		exchange_error(x, &e);
 		return;
 	}
-	relay(x, &req, &route, &res);
+	rc = relay(x, &req, &route, &res, &e);
+	/* Before the answer ends: a process that is killed here has not answered, and one that has
+	 * answered has written what it cost. */
 	settle(x, &route, &admission, &res);
+	deliver(x, &res, rc, &e);
 	relay_result_fini(&res);
+	(void)ledger_tick(front_ledger(&e), ledger_now(), NULL);
 }
 
 int main(int argc, char **argv)
