@@ -170,13 +170,36 @@ void exchange_json(struct exchange *x, int status, struct slice json)
 	exchange_text(x, status, "application/json", json);
 }
 
+/* What is wrong inside is the operator's to read: it names files. The client is told what it means.
+ */
+static bool is_internal(enum err_code code)
+{
+	return code == ERR_STORE || code == ERR_IO || code == ERR_CONF || code == ERR_RANGE;
+}
+
+static void hide(const struct exchange *x, const struct err *e, struct err *shown)
+{
+	log_line(LOG_ERROR, "%s: %s", x->request_id, e->message);
+	*shown = *e;
+	shown->param[0] = '\0';
+	str_copy_cut(shown->message, sizeof(shown->message),
+		e->code == ERR_STORE
+			? "the gateway cannot read or write its books at present; its log says why"
+			: "the gateway failed; its log says why");
+}
+
 void exchange_error(struct exchange *x, const struct err *e)
 {
+	struct err shown;
 	struct buf json = { .max_bytes = 8192 };
 	int status = err_status(e);
 	int64_t wait_ms = e->retry_after_ms;
 	char text[24];
 
+	if (is_internal(e->code)) {
+		hide(x, e, &shown);
+		e = &shown;
+	}
 	if (!wait_ms && (e->code == ERR_BUSY || e->code == ERR_STORE))
 		wait_ms = 1000;
 	if (wait_ms > 0) {
