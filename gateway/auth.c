@@ -11,12 +11,19 @@ static enum err_code refuse(struct err *e, const char *why)
 	return rc;
 }
 
-/* The key in a credential; len 0 = none. false when the scheme is another one. */
+/* What counts as a key in text; len 0 = none. */
+static struct slice key_in(struct slice text)
+{
+	text = slice_trim(text);
+	return slice_is_nocase(text, "anonymous") ? SLICE("") : text;
+}
+
+/* The key in a credential. false when the scheme is another one. */
 static bool bearer(const char *header, struct slice *key)
 {
 	struct slice rest = slice_trim(slice_of(header)), scheme = slice_cut(&rest, ' ');
 
-	*key = slice_trim(rest);
+	*key = key_in(rest);
 	return scheme.len == 0 || slice_is_nocase(scheme, "bearer");
 }
 
@@ -41,10 +48,10 @@ enum err_code auth_check(struct keys *keys, const struct credentials *c, int64_t
 		}
 	for (size_t i = 0; i < 2 && !key.len; i++)
 		if (bare[i])
-			key = slice_trim(slice_of(bare[i]));
+			key = key_in(slice_of(bare[i]));
 	if (!key.len && other_scheme)
 		return refuse(e, "Authorization must be \"Bearer\" and an API key");
-	if (!key.len || slice_is_nocase(key, "anonymous"))
+	if (!key.len)
 		return ERR_OK;
 	/* Web servers join repeated headers with a comma. */
 	if (memchr(key.ptr, ',', key.len))
