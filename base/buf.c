@@ -37,11 +37,14 @@ static bool grow(struct buf *b, size_t n)
 	}
 	if (b->data && n < cap - b->len)
 		return true;
-	/* Doubling keeps appends linear; the last step goes straight to the ceiling. */
+	/* Doubling keeps appends linear; the last step goes straight to the ceiling. There is never
+	 * room for more than the ceiling and a NUL, so who finds room need not look at it. */
 	if (cap < 64)
 		cap = 64;
-	while (cap - b->len <= n)
-		cap = cap > max / 2 ? max + 1 : cap * 2;
+	while (cap - b->len <= n && cap <= max)
+		cap *= 2;
+	if (cap > max + 1)
+		cap = max + 1;
 	data = realloc(b->data, cap);
 	if (!data) {
 		b->failed = true;
@@ -62,27 +65,12 @@ void buf_commit(struct buf *b, size_t n)
 	b->len += n;
 }
 
-void buf_append(struct buf *b, const void *bytes, size_t n)
+void buf_append_growing(struct buf *b, const void *bytes, size_t n)
 {
 	if (!n || !grow(b, n))
 		return;
 	memcpy(b->data + b->len, bytes, n);
 	b->len += n;
-}
-
-void buf_slice_append(struct buf *b, struct slice s)
-{
-	buf_append(b, s.ptr, s.len);
-}
-
-void buf_str(struct buf *b, const char *s)
-{
-	buf_append(b, s, strlen(s));
-}
-
-void buf_char(struct buf *b, char c)
-{
-	buf_append(b, &c, 1);
 }
 
 void buf_vprintf(struct buf *b, const char *format, va_list args)

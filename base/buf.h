@@ -36,10 +36,33 @@ static inline struct slice buf_slice(const struct buf *b)
 	return (struct slice){ b->data ? b->data : "", b->len };
 }
 
-void buf_append(struct buf *b, const void *bytes, size_t n);
-void buf_slice_append(struct buf *b, struct slice s);
-void buf_str(struct buf *b, const char *s);
-void buf_char(struct buf *b, char c);
+/* The way of an append that needs memory, or fails; called by the next four only. */
+void buf_append_growing(struct buf *b, const void *bytes, size_t n);
+
+/* These four are on every byte's path, so the common case is here. */
+static inline void buf_append(struct buf *b, const void *bytes, size_t n)
+{
+	if (!b->data || b->failed || n >= b->cap - b->len) {
+		buf_append_growing(b, bytes, n);
+		return;
+	}
+	memcpy(b->data + b->len, bytes, n);
+	b->len += n;
+}
+static inline void buf_slice_append(struct buf *b, struct slice s)
+{
+	if (s.len)
+		buf_append(b, s.ptr, s.len);
+}
+static inline void buf_str(struct buf *b, const char *s)
+{
+	buf_append(b, s, strlen(s));
+}
+static inline void buf_char(struct buf *b, char c)
+{
+	buf_append(b, &c, 1);
+}
+
 void buf_printf(struct buf *b, const char *format, ...) PRINTF_LIKE(2, 3);
 void buf_vprintf(struct buf *b, const char *format, va_list args) PRINTF_LIKE(2, 0);
 void buf_int(struct buf *b, int64_t n);

@@ -251,11 +251,18 @@ static bool write_head(struct buf *b, const struct sink_head *h)
 	if (h->status < 100 || h->status > 599 || h->extra.len > OUT_HEAD_MAX ||
 		!buf_room(b, h->extra.len + 384))
 		return false;
-	buf_printf(b, "Status: %d %s\r\n", h->status, phrase(h->status));
+	buf_str(b, "Status: ");
+	buf_int(b, h->status);
+	buf_char(b, ' ');
+	buf_str(b, phrase(h->status));
+	buf_str(b, "\r\n");
 	if (h->content_type && has_body && !head_add(b, "Content-Type", h->content_type))
 		return false;
-	if (h->length >= 0 && has_body)
-		buf_printf(b, "Content-Length: %lld\r\n", (long long)h->length);
+	if (h->length >= 0 && has_body) {
+		buf_str(b, "Content-Length: ");
+		buf_int(b, h->length);
+		buf_str(b, "\r\n");
+	}
 	if (h->streaming) {
 		add_unless(b, h->extra, "X-Accel-Buffering", "no");
 		add_unless(b, h->extra, "Cache-Control", "no-cache");

@@ -52,9 +52,10 @@ static enum err_code check_messages(struct json_value v, struct err *e)
 			e, ERR_BAD_REQUEST, "messages", "messages must be an array of messages");
 	json_iter_init(&it, v);
 	for (; json_iter_next(&it, &none, &message); n++) {
-		snprintf(where, sizeof(where), "messages[%zu]", n);
-		if (message.kind != JSON_OBJECT)
+		if (message.kind != JSON_OBJECT) {
+			snprintf(where, sizeof(where), "messages[%zu]", n);
 			return err_param(e, ERR_BAD_REQUEST, where, "%s must be an object", where);
+		}
 		if (json_get(message, "role").kind != JSON_STRING) {
 			snprintf(where, sizeof(where), "messages[%zu].role", n);
 			return err_param(e, ERR_BAD_REQUEST, where,

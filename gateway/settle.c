@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#include <stdatomic.h>
+#include <stdlib.h>
 #include <time.h>
 
 #define PAUSE_MS 50
@@ -30,19 +32,67 @@ static uint32_t fit(int64_t n)
 	return n <= 0 ? 0 : n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
 }
 
+/* What no request uses is cut to what the books take: a provider that reports nonsense is billed
+ * for as much as can be, not for nothing. */
+static uint32_t tokens(int64_t n)
+{
+	return fit(n < LEDGER_TOKENS_MAX ? n : LEDGER_TOKENS_MAX);
+}
+
 static int64_t amount(int64_t microusd)
 {
 	return microusd < LEDGER_MICROUSD_MAX ? microusd : LEDGER_MICROUSD_MAX;
 }
 
-/* The number behind a text; 0 when it cannot be remembered now: money does not wait for a name. */
-static uint64_t name(struct ledger *l, struct ledger_now now, const char *text)
+/* Numbers of texts that this process has asked for before. A cell is filled once and never
+ * changes, so readers need no lock; what finds its cell taken is asked for each time. */
+struct named {
+	uint64_t number;
+	char text[RECORD_NAME_MAX + 1];
+};
+
+#define NAMES_KEPT 512
+
+static _Atomic(struct named *) names[NAMES_KEPT];
+
+static _Atomic(struct named *) *cell_of(struct slice text)
 {
+	uint32_t hash = 2166136261u; /* FNV-1a */
+
+	for (size_t i = 0; i < text.len; i++)
+		hash = (hash ^ (uint8_t)text.ptr[i]) * 16777619u;
+	return &names[hash % NAMES_KEPT];
+}
+
+static void keep_name(_Atomic(struct named *) *cell, struct slice text, uint64_t number)
+{
+	struct named *fresh = calloc(1, sizeof(*fresh)), *none = NULL;
+
+	if (!fresh)
+		return;
+	fresh->number = number;
+	memcpy(fresh->text, text.ptr, text.len);
+	if (!atomic_compare_exchange_strong(cell, &none, fresh))
+		free(fresh);
+}
+
+/* The number behind a text; 0 when it cannot be remembered now: money does not wait for a name. */
+static uint64_t name(struct ledger *l, struct ledger_now now, const char *words)
+{
+	struct slice text = slice_first(slice_of(words), RECORD_NAME_MAX);
+	_Atomic(struct named *) *cell = cell_of(text);
+	const struct named *known = atomic_load(cell);
 	uint64_t n = 0;
 	struct err e;
 
-	if (*text && ledger_name(l, now, slice_first(slice_of(text), RECORD_NAME_MAX), &n, &e))
+	if (!text.len)
+		return 0;
+	if (known && slice_is(text, known->text))
+		return known->number;
+	if (ledger_name(l, now, text, &n, &e))
 		log_line(LOG_WARN, "ledger: %s", e.message);
+	else if (!known)
+		keep_name(cell, text, n);
 	return n;
 }
 
@@ -86,11 +136,11 @@ static void fill(struct ledger *l, struct ledger_now now, const struct settle_fa
 		r->user = who->user.number;
 		r->org = who->has_org ? who->org.number : 0;
 	}
-	r->tokens[RECORD_PROMPT] = fit(u->prompt_tokens);
-	r->tokens[RECORD_CACHE_READ] = fit(u->cached_tokens);
-	r->tokens[RECORD_CACHE_WRITE_5M] = fit(u->cache_write_tokens);
-	r->tokens[RECORD_COMPLETION] = fit(u->completion_tokens);
-	r->tokens[RECORD_REASONING] = fit(u->reasoning_tokens);
+	r->tokens[RECORD_PROMPT] = tokens(u->prompt_tokens);
+	r->tokens[RECORD_CACHE_READ] = tokens(u->cached_tokens);
+	r->tokens[RECORD_CACHE_WRITE_5M] = tokens(u->cache_write_tokens);
+	r->tokens[RECORD_COMPLETION] = tokens(u->completion_tokens);
+	r->tokens[RECORD_REASONING] = tokens(u->reasoning_tokens);
 }
 
 void settle_request(struct ledger *l, struct admission *a, const struct settle_facts *f)

@@ -143,7 +143,9 @@ static void write_body(const struct chat_req *req, const struct target *t, struc
 
 static void add_header(struct http_req *r, const char *name, const char *value)
 {
-	buf_printf(&r->headers, "%s: %s", name, value);
+	buf_str(&r->headers, name);
+	buf_str(&r->headers, ": ");
+	buf_str(&r->headers, value);
 	buf_char(&r->headers, '\0');
 }
 
@@ -164,11 +166,13 @@ enum err_code openai_encode(
 	add_header(out, "Accept-Encoding", "identity"); /* else any coding is allowed */
 	add_header(out, "Expect", "");                  /* no 100-continue round trip */
 	if (strcmp(t->auth, "none") != 0 || t->api_key[0]) {
-		if (strcmp(t->auth, "bearer") == 0 || strcmp(t->auth, "none") == 0)
-			buf_printf(&out->headers, "Authorization: Bearer %s", t->api_key);
-		else
-			buf_printf(&out->headers, "%s: %s", t->auth, t->api_key);
-		buf_char(&out->headers, '\0');
+		if (strcmp(t->auth, "bearer") == 0 || strcmp(t->auth, "none") == 0) {
+			buf_str(&out->headers, "Authorization: Bearer ");
+			buf_str(&out->headers, t->api_key);
+			buf_char(&out->headers, '\0');
+		} else {
+			add_header(out, t->auth, t->api_key);
+		}
 	}
 	if (buf_room(&out->body, req->body.len + 512))
 		write_body(req, t, &out->body);

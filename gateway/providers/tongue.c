@@ -117,14 +117,16 @@ static void take_count(struct json_value v, int64_t *out)
 		*out = n < INT32_MAX ? n : INT32_MAX;
 }
 
-/* Where a member of a usage object, or of its details, is counted. */
+/* Where a member of a usage object, or of an object in it, is counted. */
 struct place {
+	const char *inside; /* "" = at the top */
 	const char *name;
 	int64_t *out;
 };
 
-/* One walk over the object; places ends with an empty row. */
-static void take_counts(struct json_value object, const struct place *places)
+/* Counts what places (ended by an empty row) name, in one walk. inside is the raw key under which
+ * object stands; at the top it is empty. */
+static void take_counts(struct json_value object, struct slice inside, const struct place *places)
 {
 	struct json_iter it;
 	struct json_value v;
@@ -132,10 +134,13 @@ static void take_counts(struct json_value object, const struct place *places)
 
 	json_iter_init(&it, object);
 	while (json_iter_next(&it, &key, &v)) {
+		if (v.kind == JSON_OBJECT && !inside.len)
+			take_counts(v, key, places);
 		if (v.kind != JSON_NUMBER)
 			continue;
 		for (const struct place *p = places; p->name; p++)
-			if (json_str_is(key, p->name))
+			if (json_str_is(key, p->name) &&
+				(inside.len ? json_str_is(inside, p->inside) : !p->inside[0]))
 				take_count(v, p->out);
 	}
 }
@@ -159,23 +164,21 @@ static int64_t picousd(struct json_value v)
 void usage_read(struct json_value usage, const struct quirks *q, struct usage *u)
 {
 	int64_t total = 0, cached = 0, hits = 0, created = 0;
-	const struct place top[] = { { "prompt_tokens", &u->prompt_tokens },
-		{ "completion_tokens", &u->completion_tokens }, { "total_tokens", &total },
-		{ "cached_tokens", &cached }, { "prompt_cache_hit_tokens", &hits },
-		{ NULL, NULL } };
-	const struct place in[] = { { "cached_tokens", &u->cached_tokens },
-		{ "cache_write_tokens", &u->cache_write_tokens },
-		{ "cache_creation_input_tokens", &created }, { NULL, NULL } };
-	const struct place out[] = { { "reasoning_tokens", &u->reasoning_tokens }, { NULL, NULL } };
+	static const char in[] = "prompt_tokens_details", out[] = "completion_tokens_details";
+	const struct place places[] = { { "", "prompt_tokens", &u->prompt_tokens },
+		{ "", "completion_tokens", &u->completion_tokens }, { "", "total_tokens", &total },
+		{ "", "cached_tokens", &cached }, { "", "prompt_cache_hit_tokens", &hits },
+		{ in, "cached_tokens", &u->cached_tokens },
+		{ in, "cache_write_tokens", &u->cache_write_tokens },
+		{ in, "cache_creation_input_tokens", &created },
+		{ out, "reasoning_tokens", &u->reasoning_tokens }, { NULL, NULL, NULL } };
 
 	*u = (struct usage){
 		.state = USAGE_REPORTED,
 		.cost_picousd = -1,
 		.upstream_picousd = -1,
 	};
-	take_counts(usage, top);
-	take_counts(json_get(usage, "prompt_tokens_details"), in);
-	take_counts(json_get(usage, "completion_tokens_details"), out);
+	take_counts(usage, (struct slice){ "", 0 }, places);
 	if (!u->cached_tokens)
 		u->cached_tokens = cached ? cached : hits;
 	if (!u->cache_write_tokens)
