@@ -186,14 +186,14 @@ enum err_code limits_admit(struct ledger *l, struct ledger_now now, const struct
 	limits_collect(conf, who, what->free, a);
 	for (size_t i = 0; i < a->limits_n; i++)
 		money |= is_money(a->limits[i].kind);
-	if (money && cost_worst(what->prices, &what->worst, &ask.microusd, e)) {
-		if (what->prices)
-			return err_param(e, ERR_BAD_REQUEST, "max_tokens",
-				"the request is too large to be priced");
+	if (money && !what->prices)
 		return err_param(e, ERR_FORBIDDEN, "model",
 			"no price is known for this model, and this key may only spend what can be "
 			"counted");
-	}
+	if (money && (cost_worst(what->prices, &what->worst, &ask.microusd, e) ||
+			     ask.microusd > LEDGER_MICROUSD_MAX))
+		return err_param(e, ERR_BAD_REQUEST, "max_tokens",
+			"the request is too large to be priced: send a smaller max_tokens or n");
 	ask.limits = a->limits;
 	ask.limits_n = a->limits_n;
 	rc = ledger_reserve(l, now, &ask, &a->lease, &refusal, e);
