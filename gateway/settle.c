@@ -122,7 +122,7 @@ static void fill(struct ledger *l, struct ledger_now now, const struct settle_fa
 		.upstream_microusd = amount(f->cost->market_microusd),
 		.latency_ms = fit(f->latency_ms),
 		.ttft_ms = fit(f->ttft_ms),
-		.generation_ms = f->ttft_ms ? fit(f->latency_ms - f->ttft_ms) : 0,
+		.generation_ms = f->ttft_ms > 0 ? fit(f->latency_ms - f->ttft_ms) : 0,
 		.price_version = f->cost->price_version,
 		.status = (uint16_t)f->status,
 		.flags = (uint16_t)((f->stream ? RECORD_STREAM : 0) | (f->free ? RECORD_FREE : 0) |
