@@ -75,7 +75,9 @@ enum err_code org_token_check(struct keys *keys, struct slice text, int64_t now_
 	rc = keys_get(keys, t.pepper, key, e);
 	if (rc == ERR_STORE || rc == ERR_NO_MEMORY)
 		return rc;
-	if (rc || (key->revoked_ms && key->revoked_ms <= now_ms) ||
+	/* keys_get takes names too, and a name may be spelt like the id of a key that is gone. */
+	if (rc || strcmp(key->id, t.pepper) != 0 ||
+		(key->revoked_ms && key->revoked_ms <= now_ms) ||
 		(key->expires_ms && key->expires_ms <= now_ms))
 		return refuse(
 			e, "the key that this token was made with has been revoked or has expired");
