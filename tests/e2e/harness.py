@@ -128,6 +128,14 @@ def end_processes(patience=8.0, keep=()):
             return
 
 
+def drop_table(home):
+    """Removes what a GATEWAY_HOME has in shared memory, while the home is still there."""
+    if home.exists():
+        st = home.stat()
+        name = f"tollgate-{st.st_uid}-{st.st_dev:x}-{st.st_ino:x}"
+        (Path("/dev/shm") / name).unlink(missing_ok=True)
+
+
 class Workplace:
     """A temporary folder that belongs to an ordinary user, and processes run as that user: the
     servers are to work without root, and Apache refuses to run as root."""
@@ -195,6 +203,7 @@ class Workplace:
         ]
 
     def remove(self):
+        drop_table(self.dir / "home")
         shutil.rmtree(self.dir, ignore_errors=True)
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import random
 import re
 import subprocess
@@ -12,7 +11,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import servers
 from client import Told, call
-from harness import handlers, test, wait_for
+from harness import drop_table, handlers, test, wait_for
 from t_account import make_key
 from t_keys import tollgate
 from talk import MODEL, PATH, ask, check_stream, expect_error, open_stream
@@ -438,11 +437,7 @@ class Elsewhere:
         return self
 
     def __exit__(self, *_):
-        if self.home.exists():
-            st = self.home.stat()
-            table = f"/dev/shm/tollgate-{st.st_uid}-{st.st_dev:x}-{st.st_ino:x}"
-            if os.path.exists(table):
-                os.unlink(table)
+        drop_table(self.home)
 
 
 @test("lighttpd")
