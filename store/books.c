@@ -276,6 +276,8 @@ enum err_code books_ask_room(struct ledger *l, struct err *e)
 	uint64_t want = books_room_needed(&l->hot) + JOURNAL_ROOM;
 	enum err_code rc = journal_ask_room(&l->journal, segment, want, &room, e);
 
+	if (rc == ERR_BUSY) /* of this process; another will ask */
+		return rc;
 	if (rc) {
 		atomic_fetch_or(&head->trouble, HOT_NO_SPACE);
 		return rc;

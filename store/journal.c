@@ -259,6 +259,15 @@ static enum err_code ask_room(
 	return ERR_OK;
 }
 
+/* Why a segment could not be opened. Without a descriptor nothing is known of the disk: that is
+ * this process's trouble, not the store's. */
+static enum err_code not_opened(const char *path, int why, struct err *e)
+{
+	if (why == EMFILE || why == ENFILE)
+		return err_set(e, ERR_BUSY, "no file descriptor left to open %s", path);
+	return err_set(e, why == ENOENT ? ERR_NOT_FOUND : ERR_STORE, "%s: %s", path, strerror(why));
+}
+
 enum err_code journal_ask_room(
 	const struct journal *j, uint64_t n, uint64_t want, uint64_t *room, struct err *e)
 {
@@ -269,8 +278,10 @@ enum err_code journal_ask_room(
 	if (rc)
 		return rc;
 	fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return err_set(e, ERR_STORE, "%s: %s", path, strerror(errno));
+	if (fd < 0) {
+		rc = not_opened(path, errno, e);
+		return rc == ERR_NOT_FOUND ? ERR_STORE : rc;
+	}
 	rc = ask_room(j, fd, want, room, e);
 	close(fd);
 	return rc;
@@ -458,8 +469,7 @@ enum err_code journal_read_open(const struct journal *j, uint64_t segment, int *
 		return rc;
 	*fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (*fd < 0)
-		return err_set(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_STORE, "%s: %s", path,
-			strerror(errno));
+		return not_opened(path, errno, e);
 	rc = fstat(*fd, &st) == 0 ? home_check_file(path, &st, e)
 				  : err_set(e, ERR_STORE, "%s: %s", path, strerror(errno));
 	if (rc) {

@@ -370,7 +370,7 @@ enum err_code ledger_sync(struct ledger *l, struct err *e)
 
 	if (!rc)
 		rc = journal_sync(&l->journal, segment, e);
-	if (rc)
+	if (rc && rc != ERR_BUSY)
 		books_sync_failed(l);
 	return rc;
 }

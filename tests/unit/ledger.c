@@ -1,4 +1,5 @@
 #include "tests/unit/ledger_home.h"
+#include <sys/resource.h>
 
 #include <pthread.h>
 #include <sys/mman.h>
@@ -646,6 +647,24 @@ static void an_appender_stopped_in_its_segment_holds_up_the_fold_alone(void **st
 	ledger_close(l);
 }
 
+static void a_process_without_descriptors_does_not_stop_the_others(void **state)
+{
+	struct ledger *l = open_ledger();
+	struct rlimit before, none = { 0, 0 };
+
+	(void)state;
+	spend(l, NOON, 1, 5);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none.rlim_max = before.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(ledger_sync(l, &err), ERR_BUSY);
+	assert_int_equal(books_ask_room(l, &err), ERR_BUSY);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(l->hot.head->trouble, 0);
+	spend(l, NOON, 2, 5);
+	ledger_close(l);
+}
+
 static void a_settled_request_is_found_by_its_id(void **state)
 {
 	struct ledger *l = open_ledger();
@@ -740,6 +759,7 @@ int main(void)
 		T(a_disk_that_fails_to_sync_stops_admission_until_the_books_are_folded),
 		T(an_owner_stopped_in_the_mutex_keeps_no_money_from_being_written),
 		T(an_appender_stopped_in_its_segment_holds_up_the_fold_alone),
+		T(a_process_without_descriptors_does_not_stop_the_others),
 		T(a_settled_request_is_found_by_its_id),
 		T(usage_shows_folded_and_fresh_lines_alike),
 		T(names_are_kept),
