@@ -30,7 +30,7 @@ struct relay {
 	struct job *job;
 	enum body kind;
 	bool begun; /* a first byte of the body has come */
-	bool ended; /* [DONE] was written */
+	bool ended; /* nothing more is to come */
 };
 
 /* For "return failed(err_set(…))": the error is set, the job stops. */
@@ -80,15 +80,15 @@ static enum job_next send_out(struct relay *r, struct err *e)
 
 /* Ends the event that began at byte begin of out. A provider may lay its JSON out in lines; here a
  * line's end would be the end of the data. Inside JSON it is never more than a blank. */
-static void end_event(struct relay *r, size_t begin)
+static void end_event(struct buf *out, size_t begin)
 {
-	char *at, *end = r->out.data + r->out.len;
+	char *at, *end = out->data + out->len;
 
-	for (at = r->out.data + begin; at && (at = memchr(at, '\n', (size_t)(end - at)));)
+	for (at = out->data + begin; at && (at = memchr(at, '\n', (size_t)(end - at)));)
 		*at = ' ';
-	for (at = r->out.data + begin; at && (at = memchr(at, '\r', (size_t)(end - at)));)
+	for (at = out->data + begin; at && (at = memchr(at, '\r', (size_t)(end - at)));)
 		*at = ' ';
-	buf_append(&r->out, "\n\n", 2);
+	buf_append(out, "\n\n", 2);
 }
 
 static void put_event(struct relay *r, struct slice json)
@@ -97,7 +97,7 @@ static void put_event(struct relay *r, struct slice json)
 
 	buf_append(&r->out, "data: ", 6);
 	buf_slice_append(&r->out, json);
-	end_event(r, begin);
+	end_event(&r->out, begin);
 }
 
 /* ---- usage ---- */
@@ -135,42 +135,49 @@ static void cost_members(const struct relay *r, struct buf *out)
 
 /* ---- the end of a stream ---- */
 
-/* Everything has come: usage for those who asked, and the mark of a whole answer. */
-static void put_end(struct relay *r)
+/* Everything has come. What tells the client so is written when the request is settled. */
+static void end(struct relay *r)
 {
-	count_usage(r, true);
-	if (r->req->include_usage) {
-		size_t begin = r->out.len;
-		struct buf cost;
-
-		cost_members(r, &cost);
-		buf_append(&r->out, "data: ", 6);
-		dialect_write_usage(&r->dialect, buf_slice(&cost), &r->out);
-		end_event(r, begin);
-		buf_fini(&cost);
-	}
-	buf_str(&r->out, "data: [DONE]\n\n");
 	r->ended = true;
 	r->res->complete = true;
 }
 
-/* One error event, and no [DONE]: the only sign for clients that never look at errors. */
-static void put_error(struct relay *r, const struct err *e, const char *request_id)
+/* Usage for those who asked, and the mark of a whole answer. */
+static void put_ending(struct relay *r)
 {
-	buf_reset(&r->out);
-	buf_str(&r->out, "data: {");
-	if (r->dialect.id[0]) {
-		buf_str(&r->out, "\"id\":");
-		buf_json_cstr(&r->out, r->dialect.id);
-		buf_char(&r->out, ',');
+	struct buf *out = &r->res->ending;
+	struct buf cost;
+
+	count_usage(r, true);
+	out->max_bytes = OUT_EXTRA;
+	if (r->req->include_usage) {
+		cost_members(r, &cost);
+		buf_str(out, "data: ");
+		dialect_write_usage(&r->dialect, buf_slice(&cost), out);
+		end_event(out, 0);
+		buf_fini(&cost);
 	}
-	buf_printf(&r->out, "\"object\":\"chat.completion.chunk\",\"created\":%lld,\"model\":",
-		(long long)r->dialect.created);
-	buf_json_cstr(&r->out, r->target->public_id);
-	buf_str(&r->out, ",\"error\":");
-	err_write_object(e, request_id, &r->out);
-	buf_str(&r->out, ",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"},\"finish_"
-			 "reason\":\"error\"}]}\n\n");
+	buf_str(out, "data: [DONE]\n\n");
+}
+
+/* One error event, and no [DONE]: the only sign for clients that never look at errors. */
+static void put_error(
+	const struct relay *r, const struct err *e, const char *request_id, struct buf *out)
+{
+	buf_str(out, "data: {");
+	if (r->dialect.id[0]) {
+		buf_str(out, "\"id\":");
+		buf_json_cstr(out, r->dialect.id);
+		buf_char(out, ',');
+	}
+	buf_str(out, "\"object\":\"chat.completion.chunk\",\"created\":");
+	buf_int(out, r->dialect.created ? r->dialect.created : clock_wall_ms() / 1000);
+	buf_str(out, ",\"model\":");
+	buf_json_cstr(out, r->target->public_id);
+	buf_str(out, ",\"error\":");
+	err_write_object(e, request_id, out);
+	buf_str(out, ",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"},\"finish_"
+		     "reason\":\"error\"}]}\n\n");
 }
 
 /* ---- from the provider, on the pump thread ---- */
@@ -226,7 +233,7 @@ static enum err_code take_event(struct relay *r, const struct sse_event *ev, str
 		if (!dialect_may_end(&r->dialect))
 			return err_set(e, ERR_UPSTREAM_CLOSED,
 				"%s ended the stream without a finish reason", r->target->slug);
-		put_end(r);
+		end(r);
 		return ERR_OK;
 	case DELTA_SKIP:
 	case DELTA_USAGE: /* told at the end */
@@ -324,7 +331,7 @@ static enum job_next on_end(struct job *j, bool cut, struct err *e)
 	rc = sse_end(&r->sse, on_event, r, &partial, &last);
 	/* Only words of farewell can be missing or broken when all choices have finished. */
 	if (!r->ended && (cut ? dialect_is_finished(&r->dialect) : dialect_may_end(&r->dialect)))
-		put_end(r);
+		end(r);
 	next = send_out(r, e);
 	if (next == JOB_FAIL)
 		return next;
@@ -357,7 +364,7 @@ static enum job_next on_idle(struct job *j, struct err *e)
 
 	if (r->kind != BODY_EVENTS || !dialect_is_finished(&r->dialect))
 		return JOB_MORE;
-	put_end(r);
+	end(r);
 	return send_out(r, e) == JOB_FAIL ? JOB_FAIL : JOB_DONE;
 }
 
@@ -399,7 +406,7 @@ static enum err_code take_whole(struct relay *r, struct err *e)
 	rc = answer_write_events(a, &r->out, e);
 	if (rc)
 		return rc;
-	put_end(r);
+	end(r);
 	return send_out(r, e) == JOB_FAIL ? e->code : ERR_OK;
 }
 
@@ -421,19 +428,17 @@ static void set_job(struct relay *r, struct job *j, const struct http_req *http)
 	r->job = j;
 }
 
-/* The client already has the beginning: tell it, in the shape it is reading, that there is no more.
- */
-static void tell_failure(struct relay *r, const struct err *e, const char *request_id)
+/* The client already has the beginning: what will tell it, in the shape it is reading, that there
+ * is no more. */
+static void put_failure(struct relay *r, const struct err *e, const char *request_id)
 {
+	r->res->ending.max_bytes = OUT_EXTRA;
 	if (e->code == ERR_CLIENT_GONE)
 		return;
-	if (!r->dialect.created)
-		r->dialect.created = clock_wall_ms() / 1000;
 	if (r->req->stream)
-		put_error(r, e, request_id);
+		put_error(r, e, request_id, &r->res->ending);
 	else
-		err_write_json(e, request_id, &r->out);
-	(void)sink_write(r->client, buf_slice(&r->out));
+		err_write_json(e, request_id, &r->res->ending);
 }
 
 enum err_code relay_chat(struct pump *pump, const struct relay_conf *conf,
@@ -470,7 +475,9 @@ enum err_code relay_chat(struct pump *pump, const struct relay_conf *conf,
 			str_copy_cut(e->provider, sizeof(e->provider), t->slug);
 		count_usage(&r, false);
 		if (res->started)
-			tell_failure(&r, e, call->request_id);
+			put_failure(&r, e, call->request_id);
+	} else if (r.ended) {
+		put_ending(&r);
 	}
 out:
 	res->malformed = r.dialect.malformed;
@@ -487,4 +494,5 @@ out:
 void relay_result_fini(struct relay_result *r)
 {
 	answer_fini(&r->answer);
+	buf_fini(&r->ending);
 }

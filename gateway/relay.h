@@ -34,6 +34,9 @@ struct relay_result {
 	char finish_reason[24];
 	char upstream_id[64];
 	struct answer answer; /* of a request that does not stream, when complete */
+	/* What is to follow what the client has: usage and [DONE], or the error. It is the
+	 * caller's to send, once the request is in the books. */
+	struct buf ending;
 };
 void relay_result_fini(struct relay_result *r);
 
@@ -47,10 +50,10 @@ struct relay_call {
 	const struct cost_facts *prices; /* usage is filled in here; the client is told the cost */
 };
 
-/* After ERR_OK a stream was written whole, up to [DONE]; an answer stands in res->answer, to be
- * sent by the caller (when res->started, its head has gone out already). On an error nothing has
- * reached the client unless res->started; then the error event has been written too. *res is set
- * on every path; end it with relay_result_fini. */
+/* After ERR_OK a stream was written up to res->ending; an answer stands in res->answer (when
+ * res->started, its head has gone out already). On an error nothing has reached the client unless
+ * res->started; then res->ending tells it. *res is set on every path; end it with
+ * relay_result_fini. */
 MUST_CHECK enum err_code relay_chat(struct pump *pump, const struct relay_conf *conf,
 	const struct relay_call *call, struct relay_result *res, struct err *e);
 

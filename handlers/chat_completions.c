@@ -193,8 +193,8 @@ static void deliver(
 			exchange_error(x, e);
 		return;
 	}
-	if (!rc && !x->stream &&
-		sink_write(request_sink(x->rq), buf_slice(&res->answer.json)) == SINK_GONE) {
+	if (sink_write(request_sink(x->rq),
+		    buf_slice(rc || x->stream ? &res->ending : &res->answer.json)) == SINK_GONE) {
 		rc = ERR_CLIENT_GONE;
 		patience_ms = 0;
 	}

@@ -212,6 +212,7 @@ static void run(const char *name, bool stream, bool include_usage, struct buf *s
 	req.stream = stream;
 	req.include_usage = include_usage;
 	rc = relay_chat(NULL, &conf, &call, &res, &e);
+	buf_slice_append(&client.seen, buf_slice(&res.ending));
 	if (!rc && !stream) {
 		buf_slice_append(seen, buf_slice(&res.answer.json));
 		buf_char(seen, '\n');

@@ -260,6 +260,7 @@ static void place_call(struct pump *pump, const struct provider_script *s, struc
 		&(struct relay_call){
 			&t, &req, &out.sink, &head, "req_1", &(struct cost_facts){ 0 } },
 		&c->res, &c->e);
+	(void)sink_write(&out.sink, buf_slice(&c->res.ending));
 	out_fini(&out);
 	buf_fini(&body);
 	close(c->client[1]);
