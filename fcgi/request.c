@@ -58,9 +58,15 @@ static void set_read_timeout(struct request *rq, int64_t ms, int64_t now_ms)
 
 /* ---- what the web server says ---- */
 
+/* By hand: a request asks for some ten of thirty variables, and most differ in their first letters.
+ */
 static const char *value_of(const char *param, const char *name, size_t len)
 {
-	return !strncmp(param, name, len) && param[len] == '=' ? param + len + 1 : NULL;
+	size_t i = 0;
+
+	while (i < len && param[i] == name[i]) /* the NUL of param ends it, too */
+		i++;
+	return i == len && param[i] == '=' ? param + len + 1 : NULL;
 }
 
 const char *request_param(const struct request *rq, const char *name)
