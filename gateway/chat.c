@@ -180,3 +180,20 @@ int64_t chat_most_prompt_tokens(const struct chat_req *req)
 	}
 	return n;
 }
+
+int64_t chat_images(const struct chat_req *req)
+{
+	struct json_iter messages, parts;
+	struct json_value message, content, part;
+	struct slice none;
+	int64_t n = 0;
+
+	json_iter_init(&messages, req->field[CHAT_MESSAGES].value);
+	while (json_iter_next(&messages, &none, &message)) {
+		content = json_get(message, "content");
+		json_iter_init(&parts, content);
+		while (content.kind == JSON_ARRAY && json_iter_next(&parts, &none, &part))
+			n += json_str_is(json_get(part, "type").raw, "image_url");
+	}
+	return n;
+}

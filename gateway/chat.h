@@ -19,4 +19,7 @@ int64_t chat_estimate_prompt_tokens(const struct chat_req *req);
 /* A count of the prompt's tokens that is not too low: a token is at least one byte of text. */
 int64_t chat_most_prompt_tokens(const struct chat_req *req);
 
+/* How many images the messages show, for models that charge for each. */
+int64_t chat_images(const struct chat_req *req);
+
 #endif

@@ -100,6 +100,7 @@ static enum err_code admit(struct exchange *x, const struct chat_req *req,
 	if (!l)
 		return e->code;
 	what.worst.prompt_tokens = chat_most_prompt_tokens(req);
+	what.worst.images = chat_images(req);
 	what.worst.max_output_tokens = req->n * (req->max_tokens ? req->max_tokens : most);
 	what.likely_tokens = chat_estimate_prompt_tokens(req) +
 			     req->n * (req->max_tokens ? req->max_tokens : OUTPUT_LIKELY);
@@ -161,6 +162,7 @@ static enum err_code relay(struct exchange *x, const struct chat_req *req,
 			req->stream ? "text/event-stream; charset=utf-8" : "application/json",
 		.extra = buf_slice(&x->head) };
 	const struct cost_facts prices = { .table = route->model ? route->model->prices : NULL,
+		.images = chat_images(req),
 		.trusts_cost = route->target.quirks->trusts_cost,
 		.free = route->free };
 	const struct relay_call call = { .target = &route->target,

@@ -264,6 +264,25 @@ static void no_prompt_has_more_tokens_than_the_most(void **state)
 	assert_in_range(most_of(data), 6000 + 75000, 100000);
 }
 
+static void images_are_counted_over_all_messages(void **state)
+{
+	static const char part[] =
+		"{\"type\":\"image_url\",\"image_url\":{\"url\":\"https://x/y\"}}";
+	struct buf body = { 0 };
+
+	(void)state;
+	buf_printf(&body,
+		"{" MODEL
+		",\"messages\":[{\"role\":\"user\",\"content\":[%s,{\"type\":\"text\",\"text\":"
+		"\"image_url\"},%s]},{\"role\":\"assistant\",\"content\":\"image_url\"},{\"role\":"
+		"\"user\","
+		"\"content\":[%s]}]}",
+		part, part, part);
+	assert_int_equal(chat_parse(buf_slice(&body), &limits, &req, &err), ERR_OK);
+	assert_int_equal(chat_images(&req), 3);
+	buf_fini(&body);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -277,6 +296,7 @@ int main(void)
 		cmocka_unit_test(depth_and_keys_name_their_setting),
 		cmocka_unit_test(an_estimate_is_four_bytes_a_token),
 		cmocka_unit_test(no_prompt_has_more_tokens_than_the_most),
+		cmocka_unit_test(images_are_counted_over_all_messages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
