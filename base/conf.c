@@ -75,7 +75,8 @@ static const struct conf_row rows[CONF_COUNT] = {
 	ROW(CA_FILE, PATH, "", 0, 0, false,
 		"Certificates trusted for providers, PEM. Empty: the system's."),
 	ROW(SYNC, DURATION, "100ms", 0, MINUTE, false,
-		"Longest time a written ledger line may stay out of the disk. 0: each waits for it."),
+		"Longest time a written ledger line may stay out of the disk. 0: each waits for "
+		"it."),
 	ROW(JOURNAL_KEEP, SWITCH, "off", 0, 0, false,
 		"Keep folded journal segments, compressed, in GATEWAY_HOME/archive."),
 	ROW(FREE_PER_HOUR, INTEGER, "200", 0, 65535, false,

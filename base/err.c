@@ -89,7 +89,7 @@ enum err_code err_set(struct err *e, enum err_code code, const char *format, ...
 enum err_code err_param(
 	struct err *e, enum err_code code, const char *param, const char *format, ...)
 {
-	char own[sizeof(e->param)];
+	char own[ERR_PARAM_SIZE];
 	va_list args;
 
 	if (!e)

@@ -61,13 +61,15 @@ enum err_code {
 	ERR_COUNT
 };
 
+#define ERR_PARAM_SIZE 64 /* bytes, NUL included */
+
 struct err {
 	enum err_code code;
-	int status;             /* HTTP status instead of the table's; 0 = the table's */
-	int upstream_status;    /* what the provider answered; 0 = no answer */
-	int retry;              /* 1 retry may help, -1 it will not, 0 = the table's word */
-	int64_t retry_after_ms; /* > 0: when a retry may succeed */
-	char param[64];         /* the field or setting at fault; "" = none */
+	int status;                 /* HTTP status instead of the table's; 0 = the table's */
+	int upstream_status;        /* what the provider answered; 0 = no answer */
+	int retry;                  /* 1 retry may help, -1 it will not, 0 = the table's word */
+	int64_t retry_after_ms;     /* > 0: when a retry may succeed */
+	char param[ERR_PARAM_SIZE]; /* the field or setting at fault; "" = none */
 	char reason[48];        /* label for programs, e.g. "PAID_MODEL_AUTH_REQUIRED"; "" = none */
 	char provider[32];      /* slug; "" = not about a provider */
 	char provider_code[64]; /* the provider's own code, for metadata; "" = none */

@@ -6,7 +6,7 @@ void catalog_variable(const char *slug, const char *ending, char out[CATALOG_VAR
 {
 	size_t n = 0;
 
-	for (; slug[n] && n < SLUG_MAX; n++) {
+	for (; n < SLUG_MAX && slug[n]; n++) {
 		char ch = slug[n];
 
 		if (ch >= 'a' && ch <= 'z')

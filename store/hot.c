@@ -56,8 +56,8 @@ void hot_abort(struct hot *h)
 		uint64_t offset = head->undo[n].offset;
 
 		if (offset % 8 == 0 && offset <= h->bytes - 8)
-			__atomic_store_n((hot_word *)((char *)head + offset),
-				head->undo[n].old, __ATOMIC_RELEASE);
+			__atomic_store_n((hot_word *)((char *)head + offset), head->undo[n].old,
+				__ATOMIC_RELEASE);
 	}
 	(void)fault_at("hot.undone");
 	hot_commit(h);
