@@ -63,7 +63,7 @@ void table_print(struct table *t, const char *none)
 		widths[columns] = width_of(t->heads[columns]);
 		columns++;
 	}
-	for (size_t i = 0; buf_ok(&t->cells) && i < t->count; i++) {
+	for (size_t i = 0; columns && buf_ok(&t->cells) && i < t->count; i++) {
 		int width = width_of(at + 1);
 
 		if (width > widths[i % columns])
