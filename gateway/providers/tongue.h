@@ -62,6 +62,7 @@ struct target {
 	const char *unix_socket; /* abstract socket to dial instead of the host; NULL = none */
 	const char *public_id;   /* the model's id for the client */
 	const char *native_id;   /* what the provider calls it */
+	int64_t max_output;      /* tokens the model may write; 0 = unknown */
 };
 
 /* An HTTP request to a provider. headers holds "Name: value" texts, each ended by a NUL. */
@@ -140,6 +141,8 @@ struct dialect {
 	struct splice splice;     /* what is changed in the chunk being made */
 	struct buf out;           /* the chunk being made */
 	struct buf usage_json;    /* the last usage object reported, as the provider wrote it */
+	struct reply *reply;      /* reply.c's, for dialects that translate */
+	void *own;                /* a dialect's own state, freed with free() */
 };
 void dialect_init(struct dialect *d, const struct target *t, const struct chat_req *req);
 void dialect_fini(struct dialect *d);
@@ -183,11 +186,19 @@ enum provider_can {
 	CAN_STREAM = 1 << 0,
 	CAN_TOOLS = 1 << 1,
 	CAN_IMAGES = 1 << 2,
+	CAN_IMAGE_URLS = 1 << 3, /* fetches images by itself; else they are inlined for it */
+};
+
+/* How the events of a stream are parted. */
+enum framing {
+	FRAMES_SSE, /* server-sent events */
+	FRAMES_AWS, /* binary frames (providers.md section 7.3); :event-type is the event's name */
 };
 
 struct provider {
 	const char *name; /* of the dialect: "openai" */
 	unsigned can;
+	enum framing framing;
 
 	/* Writes the upstream request for req into out, which must be empty. ERR_UNSUPPORTED,
 	 * ERR_BAD_REQUEST with param, ERR_NO_MEMORY. */

@@ -1,18 +1,21 @@
 /* What goes to a provider and what a client sees, proven by files (STYLE: a model test):
  *
- *     tests/fixtures/chat/NAME.json                what a client sends
- *     tests/fixtures/openai/NAME.SLUG.request.json the body that must go to provider SLUG
- *     tests/fixtures/openai/NAME.stream.sse        what came back
- *     tests/fixtures/openai/NAME.stream.chat.sse   what the client must then see
- *     tests/fixtures/openai/NAME.stream.usage.sse  the same when it asked for usage
- *     tests/fixtures/openai/NAME.answer.json       a whole answer, or what came in its place
- *     tests/fixtures/openai/NAME.answer.chat.json  what the client must see of it
- *     tests/fixtures/openai/NAME.answer.chat.sse   … when it had asked for a stream
- *     tests/fixtures/openai/NAME.STATUS.error.*    a refusal with that status
- *     tests/fixtures/openai/NAME.STATUS.error.txt  the error the client must get
+ *     tests/fixtures/chat/NAME.json                 what a client sends
+ *     tests/fixtures/DIALECT/NAME.chat.json         the same, of interest to one dialect only
+ *     tests/fixtures/DIALECT/NAME.SLUG.request.json the body that must go to provider SLUG
+ *     tests/fixtures/DIALECT/NAME.SLUG.request.txt  the error in its place
+ *     tests/fixtures/DIALECT/NAME.stream.sse        what came back
+ *     tests/fixtures/DIALECT/NAME.stream.chat.sse   what the client must then see
+ *     tests/fixtures/DIALECT/NAME.stream.usage.sse  the same when it asked for usage
+ *     tests/fixtures/DIALECT/NAME.answer.json       a whole answer, or what came in its place
+ *     tests/fixtures/DIALECT/NAME.answer.chat.json  what the client must see of it
+ *     tests/fixtures/DIALECT/NAME.answer.chat.sse   … when it had asked for a stream
+ *     tests/fixtures/DIALECT/NAME.STATUS.error.*    a refusal with that status
+ *     tests/fixtures/DIALECT/NAME.STATUS.error.txt  the error the client must get
  *
- * NAME is that of a file in chat/ where there is one, else the request is chat/text.json. With
- * GOLDEN_ACCEPT=1 the expectations that exist (empty ones too) are written anew: make
+ * NAME's request is that of its .chat.json or of chat/, else chat/text.json. The model goes to
+ * other dialects than openai's without its author's prefix, since what they send depends on it.
+ * With GOLDEN_ACCEPT=1 the expectations that exist (empty ones too) are written anew: make
  * fixtures-accept, and read the diff.
  *
  * The real relay runs; the pump's place is taken by a feeder that cuts what came back.
@@ -29,7 +32,9 @@
 #include <cmocka.h>
 
 #define FIXTURES "tests/fixtures/"
-#define DIALECT  FIXTURES "openai/"
+
+/* The dialect whose fixtures are tried. */
+static const struct provider *dialect;
 
 static const struct json_limits limits = { .max_depth = 64, .max_keys = 1000 };
 
@@ -166,24 +171,31 @@ static struct buf request_of(const char *name)
 {
 	char path[256];
 
-	snprintf(path, sizeof(path), FIXTURES "chat/%s.json", name);
+	snprintf(path, sizeof(path), FIXTURES "%s/%s.chat.json", dialect->name, name);
+	if (access(path, F_OK))
+		snprintf(path, sizeof(path), FIXTURES "chat/%s.json", name);
 	if (access(path, F_OK))
 		snprintf(path, sizeof(path), FIXTURES "chat/text.json");
 	return read_file(path);
 }
 
-static struct target target_of(const char *slug)
+static struct target target_of(const char *slug, const struct chat_req *req)
 {
+	const char *rest = strchr(req->model, '/');
+	bool same = dialect == &provider_openai;
+
 	return (struct target){
-		.provider = &provider_openai,
+		.provider = dialect,
 		.quirks = quirks_of(slug),
 		.slug = slug,
 		.base_url = "http://127.0.0.1:1/v1",
 		.chat_path = "/chat/completions",
 		.auth = "bearer",
 		.api_key = "0123456789-operators-own",
-		.public_id = "lab/model-1",
-		.native_id = "model-1",
+		.public_id = same ? "lab/model-1" : req->model,
+		.native_id = same   ? "model-1"
+			     : rest ? rest + 1
+				    : req->model,
 	};
 }
 
@@ -200,7 +212,7 @@ static void run(const char *name, bool stream, bool include_usage, struct buf *s
 	const struct sink_head head = { .status = 200, .length = -1, .streaming = true };
 	struct client client = { .sink = { &client_ops } };
 	struct buf body = request_of(name);
-	struct target t = target_of("lab");
+	struct target t;
 	const struct cost_facts unpriced = { .table = NULL };
 	struct relay_result res;
 	struct chat_req req;
@@ -209,6 +221,7 @@ static void run(const char *name, bool stream, bool include_usage, struct buf *s
 	enum err_code rc;
 
 	assert_int_equal(chat_parse(buf_slice(&body), &limits, &req, &e), ERR_OK);
+	t = target_of("lab", &req);
 	req.stream = stream;
 	req.include_usage = include_usage;
 	rc = relay_chat(NULL, &conf, &call, &res, &e);
@@ -274,19 +287,31 @@ static void stream_of(const char *path, bool include_usage)
 
 static void for_each(const char *pattern, void (*one)(const char *path))
 {
+	static const char *const dialects[] = { "openai", "anthropic", "gemini", "bedrock" };
+	char in_dialect[128];
 	glob_t found;
-	size_t n = 0;
 
-	assert_int_equal(glob(pattern, 0, NULL, &found), 0);
-	for (size_t i = 0; i < found.gl_pathc; i++) {
-		if (slice_ends(slice_of(found.gl_pathv[i]), ".txt") ||
-			strstr(found.gl_pathv[i], ".chat.") || strstr(found.gl_pathv[i], ".usage."))
+	for (size_t d = 0; d < sizeof(dialects) / sizeof(dialects[0]); d++) {
+		size_t n = 0;
+
+		dialect = provider_named(dialects[d]);
+		if (!dialect)
 			continue;
-		one(found.gl_pathv[i]);
-		n++;
+		snprintf(in_dialect, sizeof(in_dialect), FIXTURES "%s/%s", dialects[d], pattern);
+		assert_int_equal(glob(in_dialect, 0, NULL, &found), 0);
+		for (size_t i = 0; i < found.gl_pathc; i++) {
+			const char *path = found.gl_pathv[i];
+
+			if (slice_ends(slice_of(path), ".error.txt") ||
+				(strstr(path, ".chat.") && !strstr(path, ".request.")) ||
+				strstr(path, ".usage."))
+				continue;
+			one(path);
+			n++;
+		}
+		assert_true(n > 0);
+		globfree(&found);
 	}
-	assert_true(n > 0);
-	globfree(&found);
 }
 
 static void one_request(const char *path)
@@ -302,12 +327,24 @@ static void one_request(const char *path)
 	snprintf(slug, sizeof(slug), "%s", strrchr(path, '/') + 1 + strlen(name) + 1);
 	slug[strcspn(slug, ".")] = '\0';
 	body = request_of(name);
-	t = target_of(slug);
 	assert_int_equal(chat_parse(buf_slice(&body), &limits, &req, &e), ERR_OK);
-	assert_int_equal(t.provider->encode(&req, &t, &http, &e), ERR_OK);
-	assert_int_equal(json_validate(buf_slice(&http.body), &limits, NULL, &e), ERR_OK);
-	buf_char(&http.body, '\n');
-	expect(path, buf_slice(&http.body));
+	t = target_of(slug, &req);
+	if (slice_ends(slice_of(path), ".txt")) {
+		struct buf told = { 0 };
+
+		assert_int_not_equal(dialect->encode(&req, &t, &http, &e), ERR_OK);
+		buf_printf(&told, "HTTP %d\n", err_status(&e));
+		err_write_json(&e, NULL, &told);
+		buf_char(&told, '\n');
+		expect(path, buf_slice(&told));
+		buf_fini(&told);
+	} else {
+		if (dialect->encode(&req, &t, &http, &e))
+			fail_msg("%s: %s", path, e.message);
+		assert_int_equal(json_validate(buf_slice(&http.body), &limits, NULL, &e), ERR_OK);
+		buf_char(&http.body, '\n');
+		expect(path, buf_slice(&http.body));
+	}
 	http_req_fini(&http);
 	buf_fini(&body);
 }
@@ -359,25 +396,25 @@ static void one_refusal(const char *path)
 static void a_provider_gets_only_what_it_understands(void **state)
 {
 	(void)state;
-	for_each(DIALECT "*.request.json", one_request);
+	for_each("*.request.*", one_request);
 }
 
 static void a_stream_reads_the_same_wherever_it_is_cut(void **state)
 {
 	(void)state;
-	for_each(DIALECT "*.stream.sse", one_stream);
+	for_each("*.stream.sse", one_stream);
 }
 
 static void an_answer_is_passed_on_and_a_failure_under_200_is_found(void **state)
 {
 	(void)state;
-	for_each(DIALECT "*.answer.json", one_answer);
+	for_each("*.answer.json", one_answer);
 }
 
 static void a_refusal_becomes_one_error_in_plain_words(void **state)
 {
 	(void)state;
-	for_each(DIALECT "*.error.*", one_refusal);
+	for_each("*.error.*", one_refusal);
 }
 
 int main(void)
