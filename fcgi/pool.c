@@ -38,6 +38,8 @@ struct pool {
 	unsigned threads;
 	unsigned running;
 	bool draining;
+	pthread_t last_left; /* the thread that left last, not joined yet */
+	bool has_left;
 	pthread_t reserve;
 	pthread_cond_t reserve_wake;
 	pthread_cond_t all_left;
@@ -102,6 +104,23 @@ static bool wait_for_work(struct pool *p, struct worker *w)
 	return false;
 }
 
+/* Ends a thread's part in the pool, with the lock held, and releases it. Whoever leaves joins the
+ * one before, pool_free the last: the process must not exit while what libraries keep for a thread
+ * is being freed. */
+static void leave(struct pool *p)
+{
+	pthread_t before = p->last_left;
+	bool joins = p->has_left;
+
+	p->last_left = pthread_self();
+	p->has_left = true;
+	if (!--p->threads)
+		pthread_cond_signal(&p->all_left);
+	pthread_mutex_unlock(&p->lock);
+	if (joins)
+		pthread_join(before, NULL);
+}
+
 static void *worker_main(void *arg)
 {
 	struct first_job job = *(struct first_job *)arg;
@@ -122,9 +141,7 @@ static void *worker_main(void *arg)
 			break;
 		pthread_mutex_unlock(&p->lock);
 	}
-	if (!--p->threads)
-		pthread_cond_signal(&p->all_left);
-	pthread_mutex_unlock(&p->lock);
+	leave(p);
 	pthread_cond_destroy(&w.wake);
 	return NULL;
 }
@@ -168,10 +185,8 @@ struct pool *pool_new(const struct pool_conf *conf)
 	/* Too small a figure is refused, and the system's own larger one then stays. */
 	(void)pthread_attr_setstacksize(
 		&p->attr, conf->stack_bytes ? conf->stack_bytes : STACK_BYTES);
-	if (pthread_create(&p->reserve, &p->attr, reserve_main, p) == 0) {
-		(void)pthread_attr_setdetachstate(&p->attr, PTHREAD_CREATE_DETACHED);
+	if (pthread_create(&p->reserve, &p->attr, reserve_main, p) == 0)
 		return p;
-	}
 	pthread_attr_destroy(&p->attr);
 	free(p);
 	return NULL;
@@ -275,6 +290,8 @@ void pool_free(struct pool *p)
 	p->reserve_ends = true;
 	pthread_cond_signal(&p->reserve_wake);
 	pthread_mutex_unlock(&p->lock);
+	if (p->has_left)
+		pthread_join(p->last_left, NULL);
 	pthread_join(p->reserve, NULL);
 	pthread_attr_destroy(&p->attr);
 	pthread_cond_destroy(&p->reserve_wake);
