@@ -81,6 +81,21 @@ bool ip_in_list(const struct ip *ip, const char *list)
 	return false;
 }
 
+bool ip_is_public(const struct ip *ip)
+{
+	static const char v4_not[] =
+		"0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,127.0.0.0/8,169.254.0.0/16,172.16.0.0/12,"
+		"192.0.0.0/24,192.0.2.0/24,192.31.196.0/24,192.52.193.0/24,192.88.99.0/24,"
+		"192.168.0.0/16,192.175.48.0/24,198.18.0.0/15,198.51.100.0/24,203.0.113.0/24,"
+		"224.0.0.0/3";
+	/* Everything that is given out to networks lies in 2000::/3. */
+	static const char v6_not[] = "2001::/23,2001:db8::/32,2002::/16,3fff::/20";
+
+	if (memcmp(ip->bytes, mapped, sizeof(mapped)) == 0)
+		return !ip_in_list(ip, v4_not);
+	return ip_in_list(ip, "2000::/3") && !ip_in_list(ip, v6_not);
+}
+
 bool ip_list_is_valid(const char *list, struct slice *bad)
 {
 	struct slice rest = slice_of(list);

@@ -24,6 +24,11 @@ void ip_text(const struct ip *ip, char out[IP_TEXT_SIZE]);
  * that are no blocks match nothing. */
 bool ip_in_list(const struct ip *ip, const char *list);
 
+/* Is it an address that anybody on the internet may be: unicast, not private, shared, local,
+ * reserved, for documentation, or a way into such a block (6to4, Teredo)? IANA's registries of
+ * special-purpose addresses (RFC 6890). */
+bool ip_is_public(const struct ip *ip);
+
 /* Is every entry of the list an address, a block or the word "unix"? *bad is the first that is not.
  */
 bool ip_list_is_valid(const char *list, struct slice *bad);

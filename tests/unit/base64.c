@@ -6,6 +6,38 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+static void the_common_form_has_other_letters_and_padding(void **state)
+{
+	static const struct {
+		struct slice bytes;
+		const char *text;
+	} cases[] = {
+		{ SLICE(""), "" },
+		{ SLICE("f"), "Zg==" },
+		{ SLICE("fo"), "Zm8=" },
+		{ SLICE("foo"), "Zm9v" },
+		{ SLICE("foobar"), "Zm9vYmFy" },
+		{ SLICE("\xfb\xff\xfe\xff"), "+//+/w==" },
+	};
+	static const char *const wrong[] = { "Zg",
+		"Zg=", "Zg===", "Z===", "====", "Zh==", "Zm9=", "-__-", "Zm9v\n", "Zm 9", "=Zm9" };
+	struct buf out = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		buf_reset(&out);
+		base64_write(cases[i].bytes, &out);
+		assert_true(slice_is(buf_slice(&out), cases[i].text));
+		buf_reset(&out);
+		assert_true(base64_read(slice_of(cases[i].text), &out));
+		assert_true(slice_eq(buf_slice(&out), cases[i].bytes));
+	}
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		if (base64_read(slice_of(wrong[i]), &out))
+			fail_msg("\"%s\" was read", wrong[i]);
+	buf_fini(&out);
+}
+
 /* RFC 4648 section 10, without padding, and the two letters that base64url has for itself. */
 static void bytes_are_written_and_read_as_the_standard_says(void **state)
 {
@@ -117,6 +149,7 @@ static void the_ceiling_of_the_buffer_counts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_common_form_has_other_letters_and_padding),
 		cmocka_unit_test(bytes_are_written_and_read_as_the_standard_says),
 		cmocka_unit_test(every_byte_and_length_comes_back),
 		cmocka_unit_test(a_second_spelling_or_a_foreign_letter_is_refused),

@@ -55,11 +55,39 @@ static void a_block_holds_its_addresses_to_the_bit(void **state)
 	assert_false(ip_parse(SLICE("fe80::1%eth0"), &ip));
 }
 
+static void only_addresses_given_out_to_networks_are_public(void **state)
+{
+	static const char *const public[] = { "1.1.1.1", "8.8.8.8", "100.63.255.255", "100.128.0.0",
+		"172.15.255.255", "172.32.0.1", "192.169.0.1", "198.20.0.1", "223.255.255.255",
+		"2606:4700::1111", "2a00:1450::8" };
+	static const char *const others[] = { "0.0.0.0", "10.255.0.1", "100.64.0.1", "127.0.0.1",
+		"127.255.255.254", "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.8",
+		"192.0.2.1", "192.168.1.1", "198.18.0.1", "198.51.100.7", "203.0.113.9",
+		"224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1", "::127.0.0.1",
+		"64:ff9b::7f00:1", "100::1", "2001::1", "2001:db8::1", "2002:7f00:1::1", "3fff::1",
+		"fc00::1", "fd12::1", "fe80::1", "fec0::1", "ff02::1", "::ffff:10.0.0.1",
+		"::ffff:127.0.0.1" };
+	struct ip ip;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(public) / sizeof(public[0]); i++) {
+		assert_true(ip_parse(slice_of(public[i]), &ip));
+		if (!ip_is_public(&ip))
+			fail_msg("%s is public", public[i]);
+	}
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		assert_true(ip_parse(slice_of(others[i]), &ip));
+		if (ip_is_public(&ip))
+			fail_msg("%s is not public", others[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_client_is_the_last_address_no_trusted_proxy_wrote),
 		cmocka_unit_test(a_block_holds_its_addresses_to_the_bit),
+		cmocka_unit_test(only_addresses_given_out_to_networks_are_public),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
