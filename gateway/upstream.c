@@ -1,11 +1,13 @@
 #include "gateway/upstream.h"
 
 #include "base/clock.h"
+#include "base/ip.h"
 #include "base/log.h"
 
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -45,6 +47,8 @@ struct transfer {
 	bool head_done, body_begun, full, paused;
 	bool verdict; /* an operation has decided: JOB_FAIL is in job->err */
 	bool dead;
+	bool refused_address; /* dial_only forbade one */
+	bool unusual;         /* its handle has options that the next one must not have */
 	char curl_error[CURL_ERROR_SIZE];
 	int socket_errno; /* why there was no socket; 0 = there was */
 };
@@ -205,6 +209,7 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *ctx)
 		return n;                   /* trailers */
 	if (slice_starts(value, "HTTP/")) { /* a new head: the one before was a 1xx */
 		j->content_type[0] = '\0';
+		j->error_type[0] = '\0';
 		j->retry_after_ms = -1;
 		return n;
 	}
@@ -231,6 +236,9 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *ctx)
 			j->retry_after_ms = ms;
 	} else if (slice_is_nocase(name, "retry-after") && j->retry_after_ms < 0) {
 		j->retry_after_ms = retry_after(value, 1000);
+	} else if (slice_is_nocase(name, "x-amzn-errortype")) {
+		if (!slice_copy(value, j->error_type, sizeof(j->error_type)))
+			j->error_type[0] = '\0';
 	} else if (slice_is_nocase(name, "content-encoding") && value.len &&
 		   !slice_is_nocase(value, "identity")) {
 		/* None was asked for, and a bomb must not be unpacked. */
@@ -302,13 +310,35 @@ static CURL *handle_new(struct pump *p)
 	return c;
 }
 
-/* curl does not tell why it got no socket. */
+/* May a client choose this address? */
+static bool may_dial(const struct curl_sockaddr *to, const char *also)
+{
+	struct ip ip = { .bytes = { [10] = 0xff, [11] = 0xff } };
+
+	if (to->family == AF_INET)
+		memcpy(ip.bytes + 12,
+			&((const struct sockaddr_in *)(const void *)&to->addr)->sin_addr, 4);
+	else if (to->family == AF_INET6)
+		memcpy(ip.bytes, &((const struct sockaddr_in6 *)(const void *)&to->addr)->sin6_addr,
+			16);
+	else
+		return false;
+	return ip_is_public(&ip) || ip_in_list(&ip, also);
+}
+
+/* curl does not tell why it got no socket. This is the address that is dialled, whatever a name
+ * meant before or will mean later. */
 static curl_socket_t open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
 {
 	struct transfer *t = ctx;
-	int fd = socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+	int fd;
 
 	(void)purpose;
+	if (t->job && t->job->dial_only && !may_dial(to, t->job->dial_only)) {
+		t->refused_address = true;
+		return CURL_SOCKET_BAD;
+	}
+	fd = socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
 	t->socket_errno = fd < 0 ? errno : 0;
 	return fd;
 }
@@ -339,8 +369,19 @@ static bool prepare(struct pump *p, struct transfer *t)
 		p->http2 && slice_starts_nocase(slice_of(r->url), "https:")
 			? (long)CURL_HTTP_VERSION_2TLS
 			: (long)CURL_HTTP_VERSION_1_1);
-	curl_easy_setopt(c, CURLOPT_POSTFIELDS, body.ptr);
-	curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len);
+	if (j->get) {
+		curl_easy_setopt(c, CURLOPT_HTTPGET, 1L);
+	} else {
+		curl_easy_setopt(c, CURLOPT_POSTFIELDS, body.ptr);
+		curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len);
+	}
+	if (j->dial_only) {
+		/* A kept connection was dialled by other rules, and a proxy dials for itself. */
+		curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, 1L);
+		curl_easy_setopt(c, CURLOPT_FORBID_REUSE, 1L);
+		curl_easy_setopt(c, CURLOPT_PROXY, "");
+	}
+	t->unusual = j->get || j->dial_only;
 	curl_easy_setopt(c, CURLOPT_ABSTRACT_UNIX_SOCKET, j->unix_socket);
 	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)j->connect_ms);
 	curl_easy_setopt(c, CURLOPT_PRIVATE, t);
@@ -364,7 +405,7 @@ static void retire(struct pump *p, struct transfer *t)
 		curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, NULL);
 		curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, NULL);
 		curl_easy_setopt(t->easy, CURLOPT_ERRORBUFFER, NULL);
-		if (p->handles_n < HANDLES_KEPT)
+		if (p->handles_n < HANDLES_KEPT && !t->unusual)
 			p->handles[p->handles_n++] = t->easy;
 		else
 			curl_easy_cleanup(t->easy);
@@ -428,6 +469,9 @@ static enum err_code curl_failure(const struct transfer *t, CURLcode code, struc
 		return err_set(e, ERR_UPSTREAM_TIMEOUT,
 			"no connection to the provider within the limit (GATEWAY_CONNECT_TIMEOUT)");
 	case CURLE_COULDNT_CONNECT:
+		if (t->refused_address)
+			return err_set(e, ERR_BAD_REQUEST,
+				"the address of that host is not public (GATEWAY_FETCH_ALLOW)");
 		if (t->socket_errno == EMFILE || t->socket_errno == ENFILE)
 			return err_set(e, ERR_BUSY,
 				"no file descriptor left for a connection to the provider");

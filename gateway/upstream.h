@@ -62,6 +62,11 @@ struct job {
 	/* before */
 	const struct http_req *req; /* body and headers lent until pump_run returns */
 	const char *unix_socket;    /* abstract socket to dial; NULL = the URL's host */
+	bool get;                   /* GET without a body instead of POST */
+	const char *dial_only;      /* for URLs that come from clients: nothing but public unicast
+				     * addresses and these blocks ("10.0.0.0/8, ::1"; may be "") is
+				     * dialled, on a connection of its own, never through the proxy.
+				     * NULL = an address that the operator wrote */
 	const struct job_ops *ops;
 	void *ctx;
 	struct sink *client;      /* watched for leaving and room; NULL = nobody */
@@ -79,6 +84,7 @@ struct job {
 	int status;             /* HTTP status, 0 = no head came */
 	char content_type[96];  /* lower case, without parameters; "" = none */
 	int64_t retry_after_ms; /* from Retry-After or retry-after-ms; -1 = none */
+	char error_type[64];    /* x-amzn-ErrorType as it came; "" = none */
 	uint64_t bytes_in;      /* of the body */
 	struct err err;         /* when pump_run returned an error */
 
