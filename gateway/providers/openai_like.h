@@ -22,6 +22,7 @@ struct quirks {
 	bool is_router;   /* takes the fields meant for routers (provider, models, reasoning …) */
 	bool strict;      /* refuses unknown members: only OpenAI's own are sent */
 	bool trusts_cost; /* usage.cost is what we will be charged */
+	bool no_image_urls; /* takes images inline only */
 	bool completion_excludes_reasoning; /* completion_tokens must have reasoning added */
 	const char *const *drop; /* NULL-ended names of further members it refuses; may be NULL */
 	const char *const

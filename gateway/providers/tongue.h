@@ -90,6 +90,7 @@ struct usage {
 	int64_t completion_tokens;
 	int64_t cached_tokens;
 	int64_t cache_write_tokens;
+	int64_t cache_write_1h_tokens; /* the part of them that is kept for an hour */
 	int64_t reasoning_tokens;
 	int64_t cost_picousd; /* what a router says it charged; -1 = it does not say */
 	bool router_byok;     /* the router used a key of the operator's own: cost is only a fee */
@@ -152,6 +153,9 @@ void dialect_fini(struct dialect *d);
  * of what the provider says about money. */
 void dialect_write_usage(const struct dialect *d, struct slice extra, struct buf *out);
 
+/* Appends only that usage object. */
+void dialect_write_usage_object(const struct dialect *d, struct slice extra, struct buf *out);
+
 /* Puts the same usage object into a whole answer, in place of the one it has. false when it does
  * not fit; a is then unchanged. */
 MUST_CHECK bool answer_put_usage(const struct dialect *d, struct slice extra, struct answer *a);
@@ -199,6 +203,9 @@ struct provider {
 	const char *name; /* of the dialect: "openai" */
 	unsigned can;
 	enum framing framing;
+
+	/* Does it take this image by its URL (decoded)? NULL: all or none, by CAN_IMAGE_URLS. */
+	bool (*takes_url)(struct slice url);
 
 	/* Writes the upstream request for req into out, which must be empty. ERR_UNSUPPORTED,
 	 * ERR_BAD_REQUEST with param, ERR_NO_MEMORY. */
