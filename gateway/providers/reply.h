@@ -12,13 +12,17 @@
  * Texts come as raw JSON strings (with their quotes, validated) and are copied, never decoded.
  * It keeps the books of struct dialect: seen, finished, called, finish_reason, text bytes; sends
  * the role with the first chunk of a choice; drops empty texts; counts the slots of tool calls;
- * repairs "stop" to "tool_calls" where a tool was called.
+ * repairs "stop" to "tool_calls" where a tool was called; says {} for calls without arguments when
+ * their choice finishes; keeps thoughts in words from clients that excluded them.
  * Ownership: the state hangs on the dialect and ends with dialect_fini().
  */
 #ifndef GATEWAY_PROVIDERS_REPLY_H
 #define GATEWAY_PROVIDERS_REPLY_H
 
 #include "gateway/providers/tongue.h"
+
+#define REPLY_TEXT_MAX   ((size_t)64 << 20)  /* bytes of one text, list or call */
+#define REPLY_ANSWER_MAX ((size_t)256 << 20) /* bytes of an answer, or chunk, as JSON */
 
 enum reply_form {
 	REPLY_CHUNK,
@@ -75,11 +79,12 @@ void reply_refusal(struct dialect *d, unsigned choice, struct json_value text);
 void reply_finish(struct dialect *d, unsigned choice, const char *finish, struct slice native);
 
 /* Ends the event: DELTA_CHUNK, or DELTA_SKIP when there was nothing to say. ERR_UPSTREAM_INVALID
- * when it does not fit or holds more calls than CALLS_MAX of tool_calls.c. */
+ * when it does not fit or holds more calls than CALLS_MAX. */
 MUST_CHECK enum err_code reply_chunk(struct dialect *d, struct delta *out, struct err *e);
 
 /* Ends a whole answer: choices in order, content null where only tools were called and "" where
- * nothing at all was said, usage from d->usage. Errors as above. */
+ * nothing at all was said, usage from d->usage. Errors as above, and ERR_UPSTREAM_CLOSED when a
+ * choice has not finished. */
 MUST_CHECK enum err_code reply_answer(struct dialect *d, struct answer *out, struct err *e);
 
 void reply_free(struct dialect *d); /* for dialect_fini() only */

@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "gateway/providers/openai_like.h"
+#include "gateway/providers/reply.h"
 
 #include <stdlib.h>
 
@@ -47,6 +48,9 @@ void dialect_fini(struct dialect *d)
 	splice_fini(&d->splice);
 	tool_calls_free(d->calls);
 	d->calls = NULL;
+	reply_free(d);
+	free(d->own);
+	d->own = NULL;
 }
 
 bool dialect_is_finished(const struct dialect *d)
@@ -198,7 +202,7 @@ void usage_read(struct json_value usage, const struct quirks *q, struct usage *u
 		picousd(json_get(json_get(usage, "cost_details"), "upstream_inference_cost"));
 }
 
-static void write_usage_object(const struct dialect *d, struct slice extra, struct buf *out)
+void dialect_write_usage_object(const struct dialect *d, struct slice extra, struct buf *out)
 {
 	static const char *const money[] = { "cost", "cost_details", "is_byok", "market_cost" };
 	const struct usage *u = &d->usage;
@@ -210,12 +214,15 @@ static void write_usage_object(const struct dialect *d, struct slice extra, stru
 	if (!d->usage_json.len) {
 		buf_printf(out,
 			"{\"prompt_tokens\":%lld,\"completion_tokens\":%lld,\"total_tokens\":%lld,"
-			"\"prompt_tokens_details\":{\"cached_tokens\":%lld},"
-			"\"completion_tokens_details\":{\"reasoning_tokens\":%lld}%s",
+			"\"prompt_tokens_details\":{\"cached_tokens\":%lld",
 			(long long)u->prompt_tokens, (long long)u->completion_tokens,
 			(long long)u->prompt_tokens + (long long)u->completion_tokens,
-			(long long)u->cached_tokens, (long long)u->reasoning_tokens,
-			extra.len ? "," : "");
+			(long long)u->cached_tokens);
+		if (u->cache_write_tokens)
+			buf_printf(out, ",\"cache_write_tokens\":%lld",
+				(long long)u->cache_write_tokens);
+		buf_printf(out, "},\"completion_tokens_details\":{\"reasoning_tokens\":%lld}%s",
+			(long long)u->reasoning_tokens, extra.len ? "," : "");
 		buf_slice_append(out, extra);
 		buf_char(out, '}');
 		return;
@@ -251,7 +258,7 @@ void dialect_write_usage(const struct dialect *d, struct slice extra, struct buf
 	buf_str(out, ",\"model\":");
 	buf_json_cstr(out, d->target->public_id);
 	buf_str(out, ",\"choices\":[],\"usage\":");
-	write_usage_object(d, extra, out);
+	dialect_write_usage_object(d, extra, out);
 	buf_char(out, '}');
 }
 
@@ -270,7 +277,7 @@ bool answer_put_usage(const struct dialect *d, struct slice extra, struct answer
 	buf_append(&out, text.ptr, cut);
 	if (usage.value.kind == JSON_ABSENT)
 		buf_str(&out, ",\"usage\":");
-	write_usage_object(d, extra, &out);
+	dialect_write_usage_object(d, extra, &out);
 	buf_slice_append(&out, slice_from(text, cut + usage.value.raw.len));
 	if (!buf_ok(&out)) {
 		buf_fini(&out);

@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#define CALLS_MAX 1024u
 #define INDEX_MAX 9999
 
 struct call {

@@ -12,6 +12,8 @@
 
 #include "base/json_scan.h"
 
+#define CALLS_MAX 1024u /* of one answer */
+
 struct tool_calls; /* the calls seen so far in all choices of a stream; NULL = none */
 
 /* A "tool_calls" array of one choice. */
