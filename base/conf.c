@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/env_file.h"
+#include "base/ip.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -67,7 +68,7 @@ static const struct conf_row rows[CONF_COUNT] = {
 		"Time for running requests to finish at shutdown; 6s under mod_fcgid unless set."),
 	ROW(CORS_ORIGINS, LIST, "", 0, 0, false,
 		"Web origins whose pages may call the gateway, or *. Empty: none."),
-	ROW(TRUSTED_PROXIES, LIST, "", 0, 0, false,
+	ROW(TRUSTED_PROXIES, NETWORKS, "", 0, 0, false,
 		"Addresses or networks whose X-Forwarded-For is believed. Empty: none."),
 	ROW(HTTP2, SWITCH, "on", 0, 0, false, "Use HTTP/2 with providers that offer it."),
 	ROW(PROXY, STRING, "", 0, 0, false,
@@ -85,7 +86,7 @@ static const struct conf_row rows[CONF_COUNT] = {
 		"Bits of an IPv6 address by which a caller without a key is known."),
 	ROW(FETCH_IMAGES, SWITCH, "off", 0, 0, false,
 		"Fetch images that requests name by URL, for providers that take none."),
-	ROW(FETCH_ALLOW, LIST, "", 0, 0, false,
+	ROW(FETCH_ALLOW, NETWORKS, "", 0, 0, false,
 		"Addresses or networks that may be fetched from although they are not public."),
 	ROW(FETCH_COUNT, INTEGER, "16", 1, 1000, false, "Most images fetched for one request."),
 	ROW(FETCH_MAX, BYTES, "10m", KIB, GIB, false, "Largest image that is fetched."),
@@ -192,6 +193,10 @@ static void write_accepted(struct buf *out, const struct conf_row *row)
 	case CONF_LIST:
 		buf_str(out, "text without control characters");
 		return;
+	case CONF_NETWORKS:
+		buf_str(out, "addresses, networks such as 10.0.0.0/8 and the word unix, "
+			     "parted by commas");
+		return;
 	}
 	buf_str(out, " from ");
 	write_number(out, row->type, row->min);
@@ -202,9 +207,14 @@ static void write_accepted(struct buf *out, const struct conf_row *row)
 static bool read_number(const struct conf_row *row, struct slice text, int64_t *out)
 {
 	bool on, ok = false;
+	struct slice bad;
+	char list[4096];
 	int64_t n = 0;
 
 	switch (row->type) {
+	case CONF_NETWORKS:
+		ok = slice_copy(text, list, sizeof(list)) && ip_list_is_valid(list, &bad);
+		break;
 	case CONF_INTEGER:
 		return str_int(text, row->min, row->max, out);
 	case CONF_BYTES:

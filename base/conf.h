@@ -69,6 +69,7 @@ enum conf_type {
 	CONF_SWITCH,      /* value 0 or 1 */
 	CONF_SWITCH_AUTO, /* value 0, 1, or -1 for "auto" */
 	CONF_LIST,        /* comma-separated */
+	CONF_NETWORKS,    /* the same, of addresses, blocks and "unix" (base/ip.h) */
 };
 
 enum conf_origin {

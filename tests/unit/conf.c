@@ -153,6 +153,8 @@ static void a_bad_file_is_refused_with_its_line_and_what_is_accepted(void **stat
 		{ "GATEWAY_DEADLINE=5y", ":1: ", "from 50ms to 24h" },
 		{ "GATEWAY_DEMO=maybe", ":1: ", "on, off or auto" },
 		{ "GATEWAY_HTTP2=auto", ":1: ", "on or off" },
+		{ "GATEWAY_TRUSTED_PROXIES=10.0.0.0/40", ":1: ", "networks such as 10.0.0.0/8" },
+		{ "GATEWAY_FETCH_ALLOW=localhost", ":1: ", "addresses, networks" },
 		{ "GATEWAY_LOG=a\tb", ":1: ", "without control characters" },
 		{ "#\n#\nGATEWAY_THREAD=5", ":3: ", "GATEWAY_THREAD: no such setting" },
 		{ "GATEWAY_CONF=x", ":1: ", "environment only" },

@@ -283,7 +283,7 @@ static void end_call(struct call *c)
 	buf_fini(&c->seen);
 }
 
-static bool saw(struct call *c, const char *text)
+static inline bool saw(struct call *c, const char *text)
 {
 	return memmem(buf_slice(&c->seen).ptr, c->seen.len, text, strlen(text)) != NULL;
 }
