@@ -24,6 +24,11 @@ void crypto_hex(const void *bytes, size_t n, char *out);
 /* Reads exactly 2n hexadecimal digits, any case; false for anything else. */
 MUST_CHECK bool crypto_unhex(struct slice text, void *out, size_t n);
 
+/* Appends the RS256 signature of text (RSASSA-PKCS1-v1_5 with SHA-256) made with a private RSA key
+ * in PEM, not encrypted. False, and nothing is appended, when pem holds none, one of less than
+ * 2,048 bits, or out has no room. */
+MUST_CHECK bool crypto_rs256(struct slice pem, struct slice text, struct buf *out);
+
 uint32_t crypto_crc32(struct slice text); /* IEEE 802.3, as zlib's crc32() */
 
 #endif

@@ -1,4 +1,5 @@
 #include "base/crypto.h"
+#include "tests/unit/rsa_key.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -61,6 +62,48 @@ static void crc32_agrees_with_zlib(void **state)
 		crypto_crc32(SLICE("The quick brown fox jumps over the lazy dog")), 0x414fa339);
 }
 
+static void an_rs256_signature_is_verified_by_the_public_key(void **state)
+{
+	struct buf out = { 0 };
+	struct rsa_key k;
+
+	(void)state;
+	rsa_key_of(&k, EVP_RSA_gen(2048), NULL);
+	buf_str(&out, "before");
+	assert_true(crypto_rs256(slice_of(k.pem), SLICE("head.claims"), &out));
+	assert_true(slice_starts(buf_slice(&out), "before"));
+	assert_int_equal(out.len, 6 + 256);
+	assert_true(rsa_key_signed(&k, SLICE("head.claims"), slice_from(buf_slice(&out), 6)));
+	assert_false(rsa_key_signed(&k, SLICE("head.claimS"), slice_from(buf_slice(&out), 6)));
+	buf_fini(&out);
+	rsa_key_fini(&k);
+}
+
+static void what_is_no_strong_rsa_key_signs_nothing(void **state)
+{
+	struct rsa_key keys[3];
+	struct buf out = { 0 }, narrow = { .max_bytes = 255 };
+
+	(void)state;
+	rsa_key_of(&keys[0], EVP_RSA_gen(1024), NULL);
+	rsa_key_of(&keys[1], EVP_EC_gen("P-256"), NULL);
+	rsa_key_of(&keys[2], EVP_RSA_gen(2048), EVP_aes_128_cbc()); /* has a password */
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		assert_false(crypto_rs256(slice_of(keys[i].pem), SLICE("text"), &out));
+	assert_false(crypto_rs256(SLICE(""), SLICE("text"), &out));
+	assert_false(
+		crypto_rs256(SLICE("-----BEGIN PRIVATE KEY-----\nAAAA\n"), SLICE("text"), &out));
+	assert_int_equal(out.len, 0);
+	assert_true(buf_ok(&out));
+	rsa_key_fini(&keys[2]);
+	rsa_key_of(&keys[2], EVP_RSA_gen(2048), NULL);
+	assert_false(crypto_rs256(slice_of(keys[2].pem), SLICE("text"), &narrow));
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		rsa_key_fini(&keys[i]);
+	buf_fini(&out);
+	buf_fini(&narrow);
+}
+
 static void hexadecimal_is_read_back_and_nothing_else_is_read(void **state)
 {
 	static const struct slice bad[] = { { "", 0 }, { "0", 1 }, { "00f", 3 }, { "00fg", 4 },
@@ -111,6 +154,8 @@ int main(void)
 		cmocka_unit_test(sha256_agrees_with_the_standard),
 		cmocka_unit_test(hmac_agrees_with_the_standard),
 		cmocka_unit_test(crc32_agrees_with_zlib),
+		cmocka_unit_test(an_rs256_signature_is_verified_by_the_public_key),
+		cmocka_unit_test(what_is_no_strong_rsa_key_signs_nothing),
 		cmocka_unit_test(hexadecimal_is_read_back_and_nothing_else_is_read),
 		cmocka_unit_test(random_bytes_fill_the_whole_and_differ),
 		cmocka_unit_test(equal_compares_every_byte_and_wipe_leaves_none),
