@@ -197,3 +197,8 @@ int64_t chat_images(const struct chat_req *req)
 	}
 	return n;
 }
+
+bool chat_may_cache_1h(const struct chat_req *req)
+{
+	return memmem(req->body.ptr, req->body.len, "\"1h\"", 4) != NULL;
+}

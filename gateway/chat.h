@@ -22,4 +22,7 @@ int64_t chat_most_prompt_tokens(const struct chat_req *req);
 /* How many images the messages show, for models that charge for each. */
 int64_t chat_images(const struct chat_req *req);
 
+/* May it ask a provider to cache for an hour ("ttl":"1h")? Costs more than five minutes. */
+bool chat_may_cache_1h(const struct chat_req *req);
+
 #endif

@@ -216,7 +216,7 @@ static cost_wide price_parts(const struct cost_facts *f, struct cost_parts *p)
 {
 	const struct usage *u = f->usage;
 	cost_wide cached = wide(u->cached_tokens);
-	cost_wide write_1h = wide(f->cache_write_1h_tokens);
+	cost_wide write_1h = wide(u->cache_write_1h_tokens);
 	cost_wide write_5m = rest(wide(u->cache_write_tokens), write_1h);
 	cost_wide reasoning = wide(u->reasoning_tokens);
 	cost_wide beside = cached + write_5m + write_1h;
@@ -249,7 +249,7 @@ static bool is_negative(const struct cost_facts *f)
 
 	return u->prompt_tokens < 0 || u->completion_tokens < 0 || u->cached_tokens < 0 ||
 	       u->cache_write_tokens < 0 || u->reasoning_tokens < 0 || f->images < 0 ||
-	       f->cache_write_1h_tokens < 0;
+	       u->cache_write_1h_tokens < 0;
 }
 
 enum err_code cost_of(const struct cost_facts *f, struct cost *out, struct err *e)

@@ -103,13 +103,12 @@ enum cost_source {
 struct cost_facts {
 	const struct cost_table *table; /* NULL = prices unknown */
 	const struct usage *usage;
-	int64_t images;                /* that the model was shown, where they have a price */
-	int64_t cache_write_1h_tokens; /* the part of usage->cache_write_tokens kept for an hour */
-	bool trusts_cost;              /* quirks.trusts_cost of the provider */
-	bool router_byok;              /* usage.is_byok of a router */
-	int64_t upstream_picousd;      /* its cost_details.upstream_inference_cost; -1 = not said */
-	bool free;                     /* a free model */
-	bool byok;                     /* the caller's own key was used */
+	int64_t images;           /* that the model was shown, where they have a price */
+	bool trusts_cost;         /* quirks.trusts_cost of the provider */
+	bool router_byok;         /* usage.is_byok of a router */
+	int64_t upstream_picousd; /* its cost_details.upstream_inference_cost; -1 = not said */
+	bool free;                /* a free model */
+	bool byok;                /* the caller's own key was used */
 };
 
 /* What each class of tokens costs. Their sum is the total. */

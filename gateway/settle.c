@@ -138,7 +138,8 @@ static void fill(struct ledger *l, struct ledger_now now, const struct settle_fa
 	}
 	r->tokens[RECORD_PROMPT] = tokens(u->prompt_tokens);
 	r->tokens[RECORD_CACHE_READ] = tokens(u->cached_tokens);
-	r->tokens[RECORD_CACHE_WRITE_5M] = tokens(u->cache_write_tokens);
+	r->tokens[RECORD_CACHE_WRITE_1H] = tokens(u->cache_write_1h_tokens);
+	r->tokens[RECORD_CACHE_WRITE_5M] = tokens(u->cache_write_tokens - u->cache_write_1h_tokens);
 	r->tokens[RECORD_COMPLETION] = tokens(u->completion_tokens);
 	r->tokens[RECORD_REASONING] = tokens(u->reasoning_tokens);
 }

@@ -101,6 +101,7 @@ static enum err_code admit(struct exchange *x, const struct chat_req *req,
 		return e->code;
 	what.worst.prompt_tokens = chat_most_prompt_tokens(req);
 	what.worst.images = chat_images(req);
+	what.worst.writes_1h = chat_may_cache_1h(req);
 	what.worst.max_output_tokens = req->n * (req->max_tokens ? req->max_tokens : most);
 	what.likely_tokens = chat_estimate_prompt_tokens(req) +
 			     req->n * (req->max_tokens ? req->max_tokens : OUTPUT_LIKELY);

@@ -283,6 +283,30 @@ static void images_are_counted_over_all_messages(void **state)
 	buf_fini(&body);
 }
 
+static void caching_for_an_hour_is_noticed_before_it_costs(void **state)
+{
+	static const struct {
+		const char *cache;
+		bool hour;
+	} cases[] = { { "{\"type\":\"ephemeral\"}", false },
+		{ "{\"type\":\"ephemeral\",\"ttl\":\"5m\"}", false },
+		{ "{\"type\":\"ephemeral\",\"ttl\":\"1h\"}", true } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct buf body = { 0 };
+
+		print_message("%s\n", cases[i].cache);
+		buf_printf(&body,
+			"{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":"
+			"[{\"type\":\"text\",\"text\":\"a\",\"cache_control\":%s}]}]}",
+			cases[i].cache);
+		assert_int_equal(chat_parse(buf_slice(&body), &limits, &req, &err), ERR_OK);
+		assert_int_equal(chat_may_cache_1h(&req), cases[i].hour);
+		buf_fini(&body);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -297,6 +321,7 @@ int main(void)
 		cmocka_unit_test(an_estimate_is_four_bytes_a_token),
 		cmocka_unit_test(no_prompt_has_more_tokens_than_the_most),
 		cmocka_unit_test(images_are_counted_over_all_messages),
+		cmocka_unit_test(caching_for_an_hour_is_noticed_before_it_costs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -155,10 +155,11 @@ static void every_class_has_its_own_price(void **state)
 		.prompt_tokens = 1 + 2 + 3 + 4,
 		.cached_tokens = 2,
 		.cache_write_tokens = 3 + 4,
+		.cache_write_1h_tokens = 4,
 		.completion_tokens = 5 + 6,
 		.reasoning_tokens = 6,
 		.cost_picousd = -1 };
-	struct cost_facts f = { .table = &t, .usage = &u, .images = 7, .cache_write_1h_tokens = 4 };
+	struct cost_facts f = { .table = &t, .usage = &u, .images = 7 };
 	struct cost c = priced(&f);
 
 	(void)state;
@@ -177,7 +178,7 @@ static void parts_beyond_their_whole_count_beside_it(void **state)
 {
 	struct cost_table t = table_of(&claude);
 	struct usage u = { .prompt_tokens = 5, .cached_tokens = 10, .reasoning_tokens = 3 };
-	struct cost_facts f = { .table = &t, .usage = &u, .cache_write_1h_tokens = 2 };
+	struct cost_facts f = { .table = &t, .usage = &u };
 	struct cost c;
 
 	(void)state;
@@ -185,7 +186,9 @@ static void parts_beyond_their_whole_count_beside_it(void **state)
 	assert_true(c.parts.prompt == 0 && c.parts.completion == 0);
 	assert_usd(c.parts.cached, "0.000003");
 	assert_usd(c.parts.reasoning, "0.000045");
-	u = (struct usage){ .state = USAGE_REPORTED, .cost_picousd = -1 };
+	u = (struct usage){
+		.state = USAGE_REPORTED, .cache_write_1h_tokens = 2, .cost_picousd = -1
+	};
 	assert_usd(priced(&f).total, "0.000012"); /* two tokens for an hour */
 }
 
@@ -337,7 +340,7 @@ static void negative_figures_are_refused(void **state)
 		struct cost_facts f = { .table = &t, .usage = &u };
 		int64_t *const figures[] = { &u.prompt_tokens, &u.completion_tokens,
 			&u.cached_tokens, &u.cache_write_tokens, &u.reasoning_tokens, &f.images,
-			&f.cache_write_1h_tokens };
+			&u.cache_write_1h_tokens };
 		struct cost c;
 
 		*figures[i] = i % 2 ? -1 : INT64_MIN;
@@ -381,11 +384,10 @@ static void beyond_int64_a_cost_stops_and_says_so(void **state)
 		.completion_tokens = INT64_MAX,
 		.cached_tokens = INT64_MAX,
 		.cache_write_tokens = INT64_MAX,
+		.cache_write_1h_tokens = INT64_MAX,
 		.reasoning_tokens = INT64_MAX,
 		.cost_picousd = -1 };
-	struct cost_facts f = {
-		.table = &t, .usage = &u, .images = INT64_MAX, .cache_write_1h_tokens = INT64_MAX
-	};
+	struct cost_facts f = { .table = &t, .usage = &u, .images = INT64_MAX };
 	struct cost_ask ask = { INT64_MAX, INT64_MAX, INT64_MAX, true };
 	int64_t edge = INT64_MAX / 1000000000, worst;
 	struct cost c;
@@ -470,7 +472,7 @@ static void parts_sum_up_to_the_total_and_the_worst_case_bounds_it(void **state)
 		struct cost c;
 
 		if (ask.writes_1h)
-			f.cache_write_1h_tokens = (int64_t)any((uint64_t)u.cache_write_tokens + 1);
+			u.cache_write_1h_tokens = (int64_t)any((uint64_t)u.cache_write_tokens + 1);
 		c = priced(&f);
 		assert_true(sum(&c.parts) == c.total);
 		/* half up, in whole numbers: 2 x total lies in [2m - 1, 2m + 1) microdollars */

@@ -11,6 +11,7 @@ static const struct usage some_usage = { .state = USAGE_REPORTED,
 	.completion_tokens = 50,
 	.cached_tokens = 30,
 	.cache_write_tokens = 20,
+	.cache_write_1h_tokens = 5,
 	.reasoning_tokens = 10 };
 static const struct cost some_cost = {
 	.microusd = 700, .market_microusd = 800, .price_version = 0xabcd
@@ -94,7 +95,8 @@ static void a_line_says_who_what_and_how_much(void **state)
 	assert_int_equal(r.reserved_microusd, 1000);
 	assert_int_equal(r.tokens[RECORD_PROMPT], 100);
 	assert_int_equal(r.tokens[RECORD_CACHE_READ], 30);
-	assert_int_equal(r.tokens[RECORD_CACHE_WRITE_5M], 20);
+	assert_int_equal(r.tokens[RECORD_CACHE_WRITE_5M], 15);
+	assert_int_equal(r.tokens[RECORD_CACHE_WRITE_1H], 5);
 	assert_int_equal(r.tokens[RECORD_COMPLETION], 50);
 	assert_int_equal(r.tokens[RECORD_REASONING], 10);
 	assert_int_equal(r.latency_ms, 900);
