@@ -73,6 +73,52 @@ void crypto_random(void *out, size_t n)
 	}
 }
 
+/* Feeds with and text to a cipher that has its key, and takes what becomes of text. */
+static bool run_cipher(
+	EVP_CIPHER_CTX *ctx, struct slice with, struct slice text, unsigned char *out)
+{
+	int n;
+
+	return with.len <= INT32_MAX && text.len <= INT32_MAX &&
+	       (!with.len || EVP_CipherUpdate(ctx, NULL, &n, (const unsigned char *)with.ptr,
+				     (int)with.len) == 1) &&
+	       (!text.len || EVP_CipherUpdate(ctx, out, &n, (const unsigned char *)text.ptr,
+				     (int)text.len) == 1);
+}
+
+void crypto_seal(const uint8_t key[CRYPTO_KEY_BYTES], struct slice with, struct slice text,
+	struct crypto_seal *s, void *out)
+{
+	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+	unsigned char none[CRYPTO_TAG_BYTES];
+	int n;
+
+	crypto_random(s->iv, sizeof(s->iv));
+	must(ctx && EVP_EncryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, s->iv) == 1 &&
+		run_cipher(ctx, with, text, out) && EVP_CipherFinal_ex(ctx, none, &n) == 1 &&
+		EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, CRYPTO_TAG_BYTES, s->tag) == 1);
+	EVP_CIPHER_CTX_free(ctx);
+}
+
+bool crypto_open(const uint8_t key[CRYPTO_KEY_BYTES], struct slice with, struct slice sealed,
+	const struct crypto_seal *s, void *out)
+{
+	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+	unsigned char none[CRYPTO_TAG_BYTES], tag[CRYPTO_TAG_BYTES];
+	bool is_whole;
+	int n;
+
+	memcpy(tag, s->tag, sizeof(tag));
+	must(ctx && EVP_DecryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, s->iv) == 1 &&
+		run_cipher(ctx, with, sealed, out) &&
+		EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, CRYPTO_TAG_BYTES, tag) == 1);
+	is_whole = EVP_CipherFinal_ex(ctx, none, &n) == 1;
+	EVP_CIPHER_CTX_free(ctx);
+	if (!is_whole)
+		crypto_wipe(out, sealed.len);
+	return is_whole;
+}
+
 bool crypto_equal(const void *a, const void *b, size_t n)
 {
 	return CRYPTO_memcmp(a, b, n) == 0;

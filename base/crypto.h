@@ -7,11 +7,28 @@
 
 #include "base/buf.h"
 
-#define SHA256_BYTES 32
+#define SHA256_BYTES     32
+#define CRYPTO_KEY_BYTES 32 /* of AES-256 */
+#define CRYPTO_IV_BYTES  12
+#define CRYPTO_TAG_BYTES 16
 
 void crypto_sha256(struct slice text, uint8_t out[SHA256_BYTES]);
 void crypto_hmac_sha256(struct slice key, struct slice text, uint8_t out[SHA256_BYTES]);
 void crypto_random(void *out, size_t n);
+
+/* Made by crypto_seal() and kept beside what it sealed. No secret. */
+struct crypto_seal {
+	uint8_t iv[CRYPTO_IV_BYTES];
+	uint8_t tag[CRYPTO_TAG_BYTES];
+};
+
+/* AES-256-GCM: writes text.len bytes and s->tag. with is not in the bytes, but they open with the
+ * same one only. */
+void crypto_seal(const uint8_t key[CRYPTO_KEY_BYTES], struct slice with, struct slice text,
+	struct crypto_seal *s, void *out);
+/* Writes sealed.len bytes. False, and out is wiped, when anything is not as it was sealed. */
+MUST_CHECK bool crypto_open(const uint8_t key[CRYPTO_KEY_BYTES], struct slice with,
+	struct slice sealed, const struct crypto_seal *s, void *out);
 
 /* Equal in time that depends on n alone. */
 bool crypto_equal(const void *a, const void *b, size_t n);

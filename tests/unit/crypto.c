@@ -53,6 +53,58 @@ static void hmac_agrees_with_the_standard(void **state)
 		"b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
 }
 
+/* kilo-contract.md section 37: key 00..1f, IV 00..0b, no associated data. */
+static void a_sealed_text_of_the_contract_is_opened(void **state)
+{
+	static const char data[] = "3469fb6fa096b636bc73a4";
+	struct crypto_seal s;
+	uint8_t key[CRYPTO_KEY_BYTES], sealed[11];
+	char text[12] = "";
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(key); i++)
+		key[i] = (uint8_t)i;
+	memcpy(s.iv, key, sizeof(s.iv));
+	assert_true(crypto_unhex(SLICE("a882b74fa5cc3c9f59631255caf0d45e"), s.tag, sizeof(s.tag)));
+	assert_true(crypto_unhex(slice_of(data), sealed, sizeof(sealed)));
+	assert_true(crypto_open(key, SLICE(""), (struct slice){ (char *)sealed, 11 }, &s, text));
+	assert_string_equal(text, "sk-test-123");
+}
+
+/* Flipping any bit of key, text, tag, iv or what it was sealed with. */
+static void a_sealed_text_that_was_touched_does_not_open(void **state)
+{
+	uint8_t key[CRYPTO_KEY_BYTES] = { 7 }, sealed[5], out[5];
+	char with[] = "whose";
+	struct crypto_seal s, other;
+	struct slice bytes = { (char *)sealed, sizeof(sealed) };
+	const struct {
+		void *at;
+		size_t n;
+	} parts[] = { { key, sizeof(key) }, { sealed, sizeof(sealed) }, { &s, sizeof(s) },
+		{ with, sizeof(with) - 1 } };
+
+	(void)state;
+	crypto_seal(key, slice_of(with), SLICE("hello"), &s, sealed);
+	for (size_t p = 0; p < sizeof(parts) / sizeof(parts[0]); p++)
+		for (size_t bit = 0; bit < 8 * parts[p].n; bit++) {
+			uint8_t *at = (uint8_t *)parts[p].at + bit / 8;
+
+			*at ^= (uint8_t)(1u << bit % 8);
+			memset(out, 1, sizeof(out));
+			assert_false(crypto_open(key, slice_of(with), bytes, &s, out));
+			assert_int_equal(out[0] | out[4], 0); /* nothing of it is shown */
+			*at ^= (uint8_t)(1u << bit % 8);
+		}
+	assert_true(crypto_open(key, slice_of(with), bytes, &s, out));
+	assert_memory_equal(out, "hello", 5);
+	assert_false(crypto_open(key, SLICE(""), bytes, &s, out));
+	crypto_seal(key, slice_of(with), SLICE("hello"), &other, out);
+	assert_memory_not_equal(out, sealed, 5);
+	crypto_seal(key, SLICE(""), SLICE(""), &s, out);
+	assert_true(crypto_open(key, SLICE(""), SLICE(""), &s, out));
+}
+
 static void crc32_agrees_with_zlib(void **state)
 {
 	(void)state;
@@ -153,6 +205,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sha256_agrees_with_the_standard),
 		cmocka_unit_test(hmac_agrees_with_the_standard),
+		cmocka_unit_test(a_sealed_text_of_the_contract_is_opened),
+		cmocka_unit_test(a_sealed_text_that_was_touched_does_not_open),
 		cmocka_unit_test(crc32_agrees_with_zlib),
 		cmocka_unit_test(an_rs256_signature_is_verified_by_the_public_key),
 		cmocka_unit_test(what_is_no_strong_rsa_key_signs_nothing),
