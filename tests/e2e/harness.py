@@ -3,6 +3,7 @@
 import ctypes
 import fnmatch
 import os
+import random
 import pwd
 import shutil
 import signal
@@ -47,9 +48,17 @@ def wait_for(what, seconds, f, pause=0.02):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port nobody has now, below those that the system gives to outgoing connections: one of
+    them would be taken again before a server binds it."""
+    while True:
+        port = random.randrange(10000, 32000)
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 # ---- processes: everything below us is ours, daemons included, because we adopt orphans ----
