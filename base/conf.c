@@ -32,6 +32,8 @@ static const struct conf_row rows[CONF_COUNT] = {
 	ROW(LOG, PATH, "", 0, 0, false, "File for the log. Empty: standard error."),
 	ROW(API_KEYS, LIST, "", 0, 0, true,
 		"Keys of callers, name=key,name2=key2; each key has at least 16 characters."),
+	ROW(MASTER_KEY, LIST, "", 0, 0, true,
+		"What users' own provider keys are encrypted with: 32 bytes in base64."),
 	ROW(DEMO, SWITCH_AUTO, "auto", 0, 0, false,
 		"Offer the demonstration models. auto: while no other provider is configured."),
 	ROW(DEMO_PACE, DURATION, "30ms", 0, 10 * SECOND, false,
