@@ -45,6 +45,7 @@ void dialect_fini(struct dialect *d)
 {
 	buf_fini(&d->out);
 	buf_fini(&d->usage_json);
+	buf_fini(&d->held);
 	splice_fini(&d->splice);
 	tool_calls_free(d->calls);
 	d->calls = NULL;
