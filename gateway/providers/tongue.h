@@ -142,6 +142,7 @@ struct dialect {
 	struct splice splice;     /* what is changed in the chunk being made */
 	struct buf out;           /* the chunk being made */
 	struct buf usage_json;    /* the last usage object reported, as the provider wrote it */
+	struct buf held;          /* what a dialect has to hold back until more has come */
 	struct reply *reply;      /* reply.c's, for dialects that translate */
 	void *own;                /* a dialect's own state, freed with free() */
 };
