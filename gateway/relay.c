@@ -1,7 +1,9 @@
 #include "gateway/relay.h"
 
+#include "base/aws_frames.h"
 #include "base/clock.h"
 #include "gateway/chat.h"
+#include "gateway/sign.h"
 
 #define ERROR_BODY_MAX  (64 << 10) /* bytes of a refusal that are read for its message */
 #define OUT_EXTRA       (1 << 20)  /* bytes that one read of many small events may grow to */
@@ -25,8 +27,9 @@ struct relay {
 	struct relay_result *res;
 	struct dialect dialect;
 	struct sse sse;
-	struct buf body; /* what is collected */
-	struct buf out;  /* events on their way to the client */
+	struct aws_frames frames; /* instead of sse, for those who part events so */
+	struct buf body;          /* what is collected */
+	struct buf out;           /* events on their way to the client */
 	struct job *job;
 	enum body kind;
 	bool begun; /* a first byte of the body has come */
@@ -269,6 +272,28 @@ static enum err_code on_event(void *ctx, const struct sse_event *ev, struct err 
 	return rc;
 }
 
+/* A binary frame holds one event, however its JSON is laid out. */
+static enum err_code on_frame(void *ctx, const struct sse_event *ev, struct err *e)
+{
+	return take_event(ctx, ev, e);
+}
+
+static enum err_code feed(struct relay *r, struct slice bytes, struct err *e)
+{
+	if (r->target->provider->framing == FRAMES_AWS)
+		return aws_frames_feed(&r->frames, bytes.ptr, bytes.len, on_frame, r, e);
+	return sse_feed(&r->sse, bytes.ptr, bytes.len, on_event, r, e);
+}
+
+/* What is left when the stream has ended. *partial: it was within an event. */
+static enum err_code feed_end(struct relay *r, bool *partial, struct err *e)
+{
+	if (r->target->provider->framing != FRAMES_AWS)
+		return sse_end(&r->sse, on_event, r, partial, e);
+	*partial = aws_frames_end(&r->frames);
+	return ERR_OK;
+}
+
 static enum job_next on_events(struct relay *r, enum err_code rc, struct err *e)
 {
 	struct err why = { 0 };
@@ -303,7 +328,7 @@ static enum job_next on_bytes(struct job *j, struct slice bytes, struct err *e)
 			collect(r);
 	}
 	if (r->kind == BODY_EVENTS)
-		return on_events(r, sse_feed(&r->sse, bytes.ptr, bytes.len, on_event, r, e), e);
+		return on_events(r, feed(r, bytes, e), e);
 	if (r->kind == BODY_REFUSAL && bytes.len > ERROR_BODY_MAX - r->body.len) {
 		buf_append(&r->body, bytes.ptr, ERROR_BODY_MAX - r->body.len);
 		return JOB_DONE;
@@ -328,7 +353,7 @@ static enum job_next on_end(struct job *j, bool cut, struct err *e)
 		return JOB_DONE;
 	if (r->kind == BODY_WHOLE)
 		return JOB_MORE;
-	rc = sse_end(&r->sse, on_event, r, &partial, &last);
+	rc = feed_end(r, &partial, &last);
 	/* Only words of farewell can be missing or broken when all choices have finished. */
 	if (!r->ended && (cut ? dialect_is_finished(&r->dialect) : dialect_may_end(&r->dialect)))
 		end(r);
@@ -374,8 +399,12 @@ static const struct job_ops ops = { on_head, on_bytes, on_end, on_beat, on_idle 
 
 static enum err_code take_refusal(struct relay *r, struct err *e)
 {
-	enum err_code rc = r->target->provider->decode_error(
-		r->target, r->res->upstream_status, buf_slice(&r->body), e);
+	const struct provider *p = r->target->provider;
+	int status = r->res->upstream_status;
+	enum err_code rc = p->decode_typed_error && r->job->error_type[0]
+				   ? p->decode_typed_error(r->target, status,
+					     slice_of(r->job->error_type), buf_slice(&r->body), e)
+				   : p->decode_error(r->target, status, buf_slice(&r->body), e);
 
 	if (r->job->retry_after_ms > 0)
 		e->retry_after_ms = r->job->retry_after_ms;
@@ -444,7 +473,8 @@ static void put_failure(struct relay *r, const struct err *e, const char *reques
 enum err_code relay_chat(struct pump *pump, const struct relay_conf *conf,
 	const struct relay_call *call, struct relay_result *res, struct err *e)
 {
-	const struct target *t = call->target;
+	struct sign sign;
+	const struct target *t = &sign.target;
 	struct relay r = { .target = t,
 		.req = call->req,
 		.conf = conf,
@@ -454,13 +484,17 @@ enum err_code relay_chat(struct pump *pump, const struct relay_conf *conf,
 		.res = res };
 	struct http_req http = { .url = "" };
 	struct job job;
-	enum err_code rc;
+	enum err_code rc = sign_begin(&sign, call->target, pump, e);
 
 	*res = (struct relay_result){ 0 };
 	dialect_init(&r.dialect, t, call->req);
 	sse_init(&r.sse, conf->max_event_bytes);
+	aws_frames_init(&r.frames, conf->max_event_bytes);
 	r.out.max_bytes = 5 * conf->max_event_bytes + OUT_EXTRA;
-	rc = t->provider->encode(call->req, t, &http, e);
+	if (!rc)
+		rc = t->provider->encode(call->req, t, &http, e);
+	if (!rc)
+		rc = sign_request(t, &http, e);
 	if (rc)
 		goto out;
 	set_job(&r, &job, &http);
@@ -486,6 +520,8 @@ out:
 	buf_fini(&r.body);
 	buf_fini(&r.out);
 	sse_fini(&r.sse);
+	aws_frames_fini(&r.frames);
+	sign_end(&sign, res->upstream_status);
 	dialect_fini(&r.dialect);
 	http_req_fini(&http);
 	return rc;

@@ -49,6 +49,8 @@ struct chat_req {
 
 struct provider;
 struct quirks;
+struct sigv4_keys;
+struct vertex;
 
 /* One model at one provider. Strings are lent by the catalogue and the settings. */
 struct target {
@@ -59,6 +61,8 @@ struct target {
 	const char *chat_path;           /* e.g. "/chat/completions" */
 	const char *auth;                /* "bearer", "x-api-key", "none" … */
 	const char *api_key;             /* "" when the provider needs none */
+	const struct sigv4_keys *sigv4;  /* requests are signed with these; NULL = they are not */
+	struct vertex *vertex;           /* gives the api_key of each request; NULL = it is fixed */
 	const char *unix_socket; /* abstract socket to dial instead of the host; NULL = none */
 	const char *public_id;   /* the model's id for the client */
 	const char *native_id;   /* what the provider calls it */
@@ -204,6 +208,7 @@ struct provider {
 	const char *name; /* of the dialect: "openai" */
 	unsigned can;
 	enum framing framing;
+	const char *sigv4_service; /* whose requests can be signed: "bedrock"; NULL = they cannot */
 
 	/* Does it take this image by its URL (decoded)? NULL: all or none, by CAN_IMAGE_URLS. */
 	bool (*takes_url)(struct slice url);
@@ -226,6 +231,11 @@ struct provider {
 	/* Makes an error of a refusal (status >= 400). Always returns an error code. */
 	enum err_code (*decode_error)(
 		const struct target *t, int status, struct slice body, struct err *e);
+
+	/* The same for a refusal whose kind stands in a header (job.error_type). NULL: such a
+	 * header says nothing. */
+	enum err_code (*decode_typed_error)(const struct target *t, int status, struct slice type,
+		struct slice body, struct err *e);
 };
 
 extern const struct provider provider_openai;

@@ -1,0 +1,55 @@
+#include "gateway/sign.h"
+
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/sigv4.h"
+
+enum err_code sign_begin(struct sign *s, const struct target *t, struct pump *pump, struct err *e)
+{
+	enum err_code rc;
+
+	s->target = *t;
+	s->token[0] = '\0';
+	if (!t->vertex)
+		return ERR_OK;
+	s->target.api_key = s->token;
+	rc = vertex_token(t->vertex, pump, s->token, e);
+	if (rc && e)
+		str_copy_cut(e->provider, sizeof(e->provider), t->slug);
+	return rc;
+}
+
+static struct slice header_of(const struct http_req *http, const char *name)
+{
+	const char *end = http->headers.data + http->headers.len;
+
+	for (const char *h = http->headers.data; h && h < end; h += strlen(h) + 1)
+		if (slice_starts_nocase(slice_of(h), name))
+			return slice_trim(slice_of(h + strlen(name)));
+	return SLICE("");
+}
+
+enum err_code sign_request(const struct target *t, struct http_req *http, struct err *e)
+{
+	const struct sigv4_request r = { .service = t->provider->sigv4_service,
+		.url = slice_of(http->url),
+		.content_type = header_of(http, "Content-Type:"),
+		.body = buf_slice(&http->body) };
+
+	if (!t->sigv4)
+		return ERR_OK;
+	if (!r.service)
+		return err_set(e, ERR_CONF, "requests in the dialect \"%s\" cannot be signed",
+			t->provider->name);
+	sigv4_sign(t->sigv4, &r, clock_wall_ms(), &http->headers);
+	return buf_ok(&http->headers)
+		       ? ERR_OK
+		       : err_set(e, ERR_NO_MEMORY, "the signature does not fit into memory");
+}
+
+void sign_end(struct sign *s, int upstream_status)
+{
+	if (s->target.vertex && s->token[0] && upstream_status == 401)
+		vertex_refused(s->target.vertex, s->token);
+	crypto_wipe(s->token, sizeof(s->token));
+}
