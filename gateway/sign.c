@@ -10,10 +10,14 @@ enum err_code sign_begin(struct sign *s, const struct target *t, struct pump *pu
 
 	s->target = *t;
 	s->token[0] = '\0';
-	if (!t->vertex)
+	s->vertex = NULL;
+	if (!t->account_file)
 		return ERR_OK;
 	s->target.api_key = s->token;
-	rc = vertex_token(t->vertex, pump, s->token, e);
+	s->vertex = vertex_of(t->account_file);
+	if (!s->vertex)
+		return err_set(e, ERR_NO_MEMORY, "no memory for an access token");
+	rc = vertex_token(s->vertex, pump, s->token, e);
 	if (rc && e)
 		str_copy_cut(e->provider, sizeof(e->provider), t->slug);
 	return rc;
@@ -49,7 +53,7 @@ enum err_code sign_request(const struct target *t, struct http_req *http, struct
 
 void sign_end(struct sign *s, int upstream_status)
 {
-	if (s->target.vertex && s->token[0] && upstream_status == 401)
-		vertex_refused(s->target.vertex, s->token);
+	if (s->vertex && s->token[0] && upstream_status == 401)
+		vertex_refused(s->vertex, s->token);
 	crypto_wipe(s->token, sizeof(s->token));
 }

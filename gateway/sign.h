@@ -1,5 +1,6 @@
 /* gateway/sign.h - how a request proves who sends it, where a fixed key in a header is not enough:
- * an access token is fetched before it is encoded (target.vertex), or the encoded request is signed
+ * an access token is fetched before it is encoded
+ * (target.account_file), or the encoded request is signed
  * (target.sigv4).
  *
  *     rc = sign_begin(&s, t, pump, e);
@@ -18,7 +19,8 @@
 #include "gateway/vertex.h"
 
 struct sign {
-	struct target target; /* what to encode for: api_key may be token */
+	struct vertex *vertex; /* whose token it is; NULL = nobody's */
+	struct target target;  /* what to encode for: api_key may be token */
 	char token[VERTEX_TOKEN_SIZE];
 };
 

@@ -22,7 +22,7 @@
 
 struct vertex {
 	char *file;
-	const char *variable;
+	struct vertex *next;    /* of vertex_of()'s */
 	pthread_mutex_t lock;   /* guards what follows */
 	pthread_cond_t changed; /* a fetch has ended */
 	bool fetching;
@@ -32,7 +32,7 @@ struct vertex {
 	char token[VERTEX_TOKEN_SIZE];        /* "" = none */
 };
 
-struct vertex *vertex_new(const char *file, const char *variable)
+struct vertex *vertex_new(const char *file)
 {
 	struct vertex *v = calloc(1, sizeof(*v));
 	pthread_condattr_t attr;
@@ -44,7 +44,6 @@ struct vertex *vertex_new(const char *file, const char *variable)
 		free(v);
 		return NULL;
 	}
-	v->variable = variable;
 	pthread_mutex_init(&v->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -64,6 +63,23 @@ void vertex_free(struct vertex *v)
 	free(v);
 }
 
+struct vertex *vertex_of(const char *file)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static struct vertex *all; /* as many as the settings have ever named */
+	struct vertex *v;
+
+	pthread_mutex_lock(&lock);
+	for (v = all; v && strcmp(v->file, file) != 0;)
+		v = v->next;
+	if (!v && (v = vertex_new(file))) {
+		v->next = all;
+		all = v;
+	}
+	pthread_mutex_unlock(&lock);
+	return v;
+}
+
 /* ---- the file ---- */
 
 struct account {
@@ -81,9 +97,9 @@ static void wipe(struct buf *b)
 /* What is wrong with the file goes to the client without its path, and to the log with it. */
 static enum err_code bad_file(const struct vertex *v, const char *what, struct err *e)
 {
-	log_line(LOG_ERROR, "%s: %s %s", v->variable, v->file, what);
-	return err_param(e, ERR_CONF, v->variable, "the service account's key file (%s) %s",
-		v->variable, what);
+	log_line(LOG_ERROR, "%s: %s %s", VERTEX_VARIABLE, v->file, what);
+	return err_param(e, ERR_CONF, VERTEX_VARIABLE, "the service account's key file (%s) %s",
+		VERTEX_VARIABLE, what);
 }
 
 static enum err_code read_open(const struct vertex *v, int fd, struct buf *text, struct err *e)
@@ -98,8 +114,8 @@ static enum err_code read_open(const struct vertex *v, int fd, struct buf *text,
 		return bad_file(
 			v, "can be written by others than its owner; run chmod go-w on it", e);
 	if (st.st_mode & S_IROTH)
-		log_line(LOG_WARN, "%s: %s can be read by others; run: chmod o-r '%s'", v->variable,
-			v->file, v->file);
+		log_line(LOG_WARN, "%s: %s can be read by others; run: chmod o-r '%s'",
+			VERTEX_VARIABLE, v->file, v->file);
 	/* Room for the whole at once: growing would leave copies of the key behind. */
 	room = buf_room(text, FILE_MAX_BYTES);
 	while (room && text->len < FILE_MAX_BYTES) {
@@ -284,7 +300,7 @@ static enum err_code refused(
 		why[0] = '\0';
 	rc = err_set(e, ERR_UPSTREAM_STATUS,
 		"Google gave no access token for the service account (%s): status %d, %s%s%s",
-		v->variable, j->status, kind, why[0] ? ": " : "", why);
+		VERTEX_VARIABLE, j->status, kind, why[0] ? ": " : "", why);
 	e->upstream_status = j->status;
 	e->status = 503;
 	e->retry = j->status == 429 || j->status >= 500 ? 1 : -1;
@@ -421,7 +437,7 @@ enum err_code vertex_token(
 	/* The old token is good for some minutes yet, in which not every request shall wait. */
 	if (rc && holds(v)) {
 		v->renew_ms = clock_mono_ms() + RETRY_MS;
-		log_line(LOG_WARN, "%s: no new access token: %s", v->variable, failure.message);
+		log_line(LOG_WARN, "%s: no new access token: %s", VERTEX_VARIABLE, failure.message);
 		rc = ERR_OK;
 	}
 out:

@@ -14,16 +14,20 @@
 
 #include "gateway/upstream.h"
 
-#define VERTEX_TOKEN_SIZE 4096            /* bytes of a token with its NUL */
-#define VERTEX_WAIT_MS    15000           /* for a token */
+#define VERTEX_VARIABLE   "GOOGLE_APPLICATION_CREDENTIALS" /* the setting that names the file */
+#define VERTEX_TOKEN_SIZE 4096                             /* bytes of a token with its NUL */
+#define VERTEX_WAIT_MS    15000                            /* for a token */
 #define VERTEX_EARLY_MS   INT64_C(300000) /* a token is renewed this long before its end */
 
 struct vertex;
 
-/* file: the account's JSON file (copied). variable: the setting that named it, for messages; a
- * literal. NULL without memory. */
-MUST_CHECK struct vertex *vertex_new(const char *file, const char *variable);
+/* file: the account's JSON file, copied. NULL without memory. */
+MUST_CHECK struct vertex *vertex_new(const char *file);
 void vertex_free(struct vertex *v);
+
+/* The one of this process for a file that the settings name; lent for ever, so that tokens outlive
+ * a change of the catalogue. NULL without memory. */
+MUST_CHECK struct vertex *vertex_of(const char *file);
 
 /* Copies a token that holds to out. ERR_CONF with the setting when the file cannot serve;
  * ERR_UPSTREAM_STATUS when the account is refused; what else pump_run can say. */

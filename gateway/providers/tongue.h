@@ -50,7 +50,6 @@ struct chat_req {
 struct provider;
 struct quirks;
 struct sigv4_keys;
-struct vertex;
 
 /* One model at one provider. Strings are lent by the catalogue and the settings. */
 struct target {
@@ -62,7 +61,8 @@ struct target {
 	const char *auth;                /* "bearer", "x-api-key", "none" … */
 	const char *api_key;             /* "" when the provider needs none */
 	const struct sigv4_keys *sigv4;  /* requests are signed with these; NULL = they are not */
-	struct vertex *vertex;           /* gives the api_key of each request; NULL = it is fixed */
+	const char *account_file;        /* of a service account, whose tokens take the place of
+					  * api_key; NULL = it is fixed */
 	const char *unix_socket; /* abstract socket to dial instead of the host; NULL = none */
 	const char *public_id;   /* the model's id for the client */
 	const char *native_id;   /* what the provider calls it */

@@ -15,9 +15,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#define WALL_MS  INT64_C(1767323045000)
-#define VARIABLE "GOOGLE_APPLICATION_CREDENTIALS"
-#define URI      "https://oauth2.example/token"
+#define WALL_MS INT64_C(1767323045000)
+#define URI     "https://oauth2.example/token"
 
 /* ---- the clock ---- */
 
@@ -153,7 +152,7 @@ static struct vertex *new_vertex(void)
 	answer(200,
 		"{\"access_token\":\"ya29.one\",\"expires_in\":3599,\"token_type\":\"Bearer\"}");
 	server.asked = 0;
-	v = vertex_new(path, VARIABLE);
+	v = vertex_new(path);
 	assert_non_null(v);
 	return v;
 }
@@ -351,7 +350,7 @@ static void an_account_that_is_refused_is_told_in_googles_words(void **state)
 	answer(400,
 		"{\"error\":\"invalid_grant\",\"error_description\":\"Invalid JWT Signature.\"}");
 	assert_failure(v, ERR_UPSTREAM_STATUS, "status 400, invalid_grant: Invalid JWT Signature.");
-	assert_failure(v, ERR_UPSTREAM_STATUS, VARIABLE);
+	assert_failure(v, ERR_UPSTREAM_STATUS, VERTEX_VARIABLE);
 	(void)!vertex_token(v, NULL, token, &e);
 	assert_int_equal(err_status(&e), 503);
 	assert_int_equal(e.upstream_status, 400);
@@ -418,7 +417,7 @@ static void a_file_that_cannot_serve_is_told_with_what_to_do(void **state)
 	assert_failure(v, ERR_CONF, "does not exist");
 	assert_int_equal(server.asked, 0);
 	vertex_free(v);
-	v = vertex_new(folder, VARIABLE);
+	v = vertex_new(folder);
 	assert_failure(v, ERR_CONF, "is not a file");
 	vertex_free(v);
 }
@@ -471,6 +470,17 @@ static void a_new_key_counts_without_a_restart(void **state)
 	vertex_free(v);
 }
 
+static void a_file_has_one_account_in_a_process(void **state)
+{
+	struct vertex *v = vertex_of(path);
+
+	(void)state;
+	assert_non_null(v);
+	assert_ptr_equal(vertex_of(path), v);
+	assert_ptr_not_equal(vertex_of("/another"), v);
+	assert_ptr_equal(vertex_of(path), v);
+}
+
 static void ending_nothing_does_nothing(void **state)
 {
 	(void)state;
@@ -492,6 +502,7 @@ int main(void)
 		cmocka_unit_test(a_file_that_cannot_serve_is_told_with_what_to_do),
 		cmocka_unit_test(a_file_that_others_read_serves_with_a_warning),
 		cmocka_unit_test(a_new_key_counts_without_a_restart),
+		cmocka_unit_test(a_file_has_one_account_in_a_process),
 		cmocka_unit_test(ending_nothing_does_nothing),
 	};
 
