@@ -21,11 +21,16 @@ struct catalog_provider {
 	const char *name; /* for people */
 	const char
 		*base_url; /* the setting <SLUG>_BASE_URL, else the file's; no slash at its end */
+	const char *url_template; /* base_url as it was before its places ("{region}") were filled;
+				   * NULL = it has none */
 	const char *chat_path;
 	const char *models_path; /* "" = has none */
-	const char *auth;        /* "bearer", "x-api-key", "x-goog-api-key", "none" */
-	const char *dialect;   /* "openai"; NULL provider below when this build does not speak it */
-	const char *api_key;   /* "" = none; a secret */
+	const char *auth;    /* "bearer", "x-api-key", "x-goog-api-key", "none"; "sigv4" = signed
+			      * with the keys below */
+	const char *dialect; /* "openai"; NULL provider below when this build does not speak it */
+	const char *api_key; /* "" = none; a secret */
+	const struct sigv4_keys *sigv4; /* NULL = none */
+	const char *account_file;       /* of a service account; NULL = none */
 	const char *key_names; /* variables that may hold the key, comma-separated, for messages */
 	const struct provider *provider;
 	const struct quirks *quirks;
@@ -50,6 +55,12 @@ struct catalog_model {
 };
 
 struct catalog;
+
+/* Appends an address with "{place}" filled in. "{place-}" is the value and a hyphen, or nothing for
+ * "global", which is no part of a host's name. False, and nothing is appended, for a value with
+ * other characters than A-Z a-z 0-9 . _ : - */
+MUST_CHECK bool catalog_fill_url(
+	const char *url, const char *place, struct slice value, struct buf *out);
 
 /* Reads the files and applies the settings. ERR_CONF with file and member at fault. */
 MUST_CHECK enum err_code catalog_load(const struct conf *conf, struct catalog **out, struct err *e);

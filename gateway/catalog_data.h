@@ -1,5 +1,6 @@
 /* gateway/catalog_data.h - the inside of a catalogue, for the files that make and read it:
- * catalog.c (lookups), catalog_files.c, catalog_settings.c, listing.c, route.c. Nobody else.
+ * catalog.c (lookups), catalog_files.c, catalog_settings.c, catalog_cloud.c, listing.c, route.c.
+ * Nobody else.
  */
 #ifndef GATEWAY_CATALOG_DATA_H
 #define GATEWAY_CATALOG_DATA_H
@@ -23,6 +24,7 @@ struct catalog_provider_more {
 	const char *file_url;        /* base_url of the file: public, unlike the operator's */
 	const char *host_variable;   /* e.g. "OLLAMA_HOST"; NULL = none */
 	struct json_object *keys;    /* array; NULL = none */
+	struct json_object *places;  /* of its URL: {"region":["AWS_REGION"]}; NULL = none */
 	bool keyless;                /* needs no key: the operator must say that it is there */
 	struct json_object *listing; /* NULL for providers that only the settings name */
 };
@@ -72,6 +74,15 @@ void catalog_variable(const char *slug, const char *ending, char out[CATALOG_VAR
 /* Is url an address that may be dialled: http or https, a host, perhaps a port and a path,
  * nothing else? Says in *why what is wrong. */
 bool catalog_url_is_good(struct slice url, const char **why);
+
+/* Is it fit to stand in a header? ERR_CONF names the variable. */
+MUST_CHECK enum err_code catalog_check_key(const char *variable, const char *key, struct err *e);
+
+/* For providers behind a cloud's door: fills the places of the URL and finds the credentials that
+ * are no simple key. When something is missing, key_names says what. *complete: nothing is.
+ * ERR_CONF names the setting. */
+MUST_CHECK enum err_code catalog_apply_cloud(
+	struct catalog *c, const struct conf *conf, size_t i, bool *complete, struct err *e);
 
 /* Lays the settings over the providers of the file, adds those that only GATEWAY_PROVIDERS
  * names, and decides who is configured. ERR_CONF names the setting. */

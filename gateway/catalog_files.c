@@ -43,6 +43,7 @@ enum {
 	P_FIM_PATH,
 	P_NOTES,
 	P_LISTING,
+	P_PLACES,
 	P_DEMO,
 	P_COUNT
 };
@@ -66,6 +67,7 @@ static const struct schema_row provider_rows[P_COUNT] = {
 	[P_FIM_PATH] = { "fim_path", SCHEMA_ID, false, false },
 	[P_NOTES] = { "notes", SCHEMA_TEXT, false, false },
 	[P_LISTING] = { "listing", SCHEMA_OBJECT, true, false },
+	[P_PLACES] = { "places", SCHEMA_OBJECT, false, false },
 	[P_DEMO] = { "demo", SCHEMA_SWITCH, false, false },
 };
 
@@ -101,6 +103,26 @@ static enum err_code check_listing(
 	return rc;
 }
 
+/* {"region":["AWS_REGION"]}: names of variables for each place of the URL. */
+static enum err_code check_places(
+	struct json_object *places, struct schema_place *place, struct err *e)
+{
+	bool good = true;
+
+	if (!places)
+		return ERR_OK;
+	json_object_object_foreach(places, name, list)
+	{
+		good = good && *name && json_object_is_type(list, json_type_array) &&
+		       json_object_array_length(list) > 0;
+		for (size_t i = 0; good && i < json_object_array_length(list); i++)
+			good = json_object_is_type(
+				json_object_array_get_idx(list, i), json_type_string);
+	}
+	return good ? ERR_OK
+		    : schema_fail(place, "places", "expected a list of variables for each", e);
+}
+
 /* Aliases as C wants them: an array ended by NULL. */
 static enum err_code read_aliases(
 	struct catalog *c, struct json_object *list, struct catalog_provider *p, struct err *e)
@@ -122,7 +144,8 @@ static enum err_code read_aliases(
 static bool is_auth(const char *name)
 {
 	return strcmp(name, "bearer") == 0 || strcmp(name, "none") == 0 ||
-	       strcmp(name, "x-api-key") == 0 || strcmp(name, "x-goog-api-key") == 0;
+	       strcmp(name, "x-api-key") == 0 || strcmp(name, "x-goog-api-key") == 0 ||
+	       strcmp(name, "sigv4") == 0 || strcmp(name, "service-account") == 0;
 }
 
 static enum err_code check_provider(const struct catalog *c, const struct catalog_provider *p,
@@ -145,8 +168,10 @@ static enum err_code check_provider(const struct catalog *c, const struct catalo
 	if (p->models_path[0] != '/' && p->models_path[0] != '\0')
 		return schema_fail(place, "models_path", "must begin with a slash or be empty", e);
 	if (!is_auth(p->auth))
-		return schema_fail(
-			place, "auth", "expected bearer, x-api-key, x-goog-api-key or none", e);
+		return schema_fail(place, "auth",
+			"expected bearer, x-api-key, x-goog-api-key, sigv4, service-account or "
+			"none",
+			e);
 	return ERR_OK;
 }
 
@@ -162,6 +187,8 @@ static enum err_code read_provider(
 	rc = schema_read(provider_rows, P_COUNT, row, place, v, e);
 	if (!rc)
 		rc = check_listing(v[P_LISTING], place, e);
+	if (!rc)
+		rc = check_places(v[P_PLACES], place, e);
 	if (!rc)
 		rc = read_aliases(c, v[P_ALIASES], p, e);
 	if (rc)
@@ -185,6 +212,7 @@ static enum err_code read_provider(
 		.host_variable = v[P_HOST_VARIABLE] ? text(v[P_HOST_VARIABLE]) : NULL,
 		.keys = v[P_KEY_NAMES],
 		.listing = v[P_LISTING],
+		.places = v[P_PLACES],
 		.keyless = strcmp(p->auth, "none") == 0 };
 	rc = check_provider(c, p, place, e);
 	if (!rc)

@@ -183,7 +183,7 @@ static enum err_code apply_address(
 
 /* ---- keys and dialects ---- */
 
-static enum err_code check_key(const char *variable, const char *key, struct err *e)
+enum err_code catalog_check_key(const char *variable, const char *key, struct err *e)
 {
 	size_t n = strlen(key);
 
@@ -205,7 +205,7 @@ static enum err_code take_key(
 	if (!key || p->api_key[0])
 		return ERR_OK;
 	p->api_key = key;
-	return check_key(variable, key, e);
+	return catalog_check_key(variable, key, e);
 }
 
 /* A provider of the file without authentication reads only the names of its row: OLLAMA_API_KEY is
@@ -347,13 +347,15 @@ static enum err_code apply(
 	struct catalog *c, const struct conf *conf, size_t i, bool is_listed, struct err *e)
 {
 	struct catalog_provider *p = &c->providers[i];
-	bool has_address = false;
+	bool has_address = false, complete = false;
 	enum err_code rc = apply_address(c, conf, i, &has_address, e);
 
 	if (!rc)
 		rc = apply_key(c, conf, i, e);
 	if (!rc)
 		rc = apply_dialect(conf, p, e);
+	if (!rc)
+		rc = catalog_apply_cloud(c, conf, i, &complete, e);
 	if (rc)
 		return rc;
 	if (is_listed && !p->provider)
@@ -364,8 +366,8 @@ static enum err_code apply(
 	if (c->providers_more[i].keyless)
 		p->configured = has_address || is_listed;
 	else
-		p->configured = p->api_key[0] != '\0';
-	p->configured = p->configured && p->provider;
+		p->configured = p->api_key[0] || p->sigv4 || p->account_file;
+	p->configured = p->configured && complete && p->provider;
 	return ERR_OK;
 }
 

@@ -23,6 +23,8 @@ static enum err_code take(struct route *r, const char *model, const struct catal
 		.chat_path = p->chat_path,
 		.auth = p->auth,
 		.api_key = p->api_key,
+		.sigv4 = p->sigv4,
+		.account_file = p->account_file,
 		.public_id = model,
 		.native_id = r->native_id };
 	if (m && m->provider == p) {

@@ -291,7 +291,7 @@ static void a_provider_has_every_member_of_the_schema(void **state)
 	tree = listing(&env, PROVIDERS, true);
 	assert_string_equal(text(tree, "object"), "list");
 	data = get(tree, "data");
-	assert_int_equal(count(data), 38);
+	assert_int_equal(count(data), 39);
 	for (size_t i = 0; i < count(data); i++) {
 		has_members(at(data, i), members);
 		has_members(get(at(data, i), "dataPolicy"), policy);

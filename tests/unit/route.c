@@ -241,7 +241,7 @@ static void a_model_nobody_serves_names_the_setting_that_is_missing(void **state
 		{ "claude-sonnet-4.6", "ANTHROPIC_API_KEY" },
 		{ "anthropic/claude-x", "ANTHROPIC_API_KEY" },
 		{ "google/gemini-9", "GEMINI_API_KEY" }, { "ollama/llama3", "OLLAMA_BASE_URL" },
-		{ "demo/echo:free", "GATEWAY_DEMO" }, { "bedrock/x", "converse" } };
+		{ "demo/echo:free", "GATEWAY_DEMO" }, { "bedrock/x", "bedrock" } };
 	struct env env;
 	struct route r;
 	struct err e;
