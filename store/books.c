@@ -121,7 +121,7 @@ static enum err_code replay_segment(
 /* One try, with room for twice as many accounts as rows. */
 static enum err_code fill_new(struct ledger *l, uint64_t rows, uint64_t *last, struct err *e)
 {
-	struct checkpoint_meta meta;
+	struct checkpoint_meta meta = { 0 };
 	struct replay p;
 	uint64_t first, n;
 	bool from_prev;

@@ -66,8 +66,8 @@ MUST_CHECK enum err_code journal_create(
 MUST_CHECK enum err_code journal_ask_room(
 	const struct journal *j, uint64_t n, uint64_t want, uint64_t *room, struct err *e);
 
-/* Seals r and appends it to segment *current, a word that others may change meanwhile; with sync, waits
- * until it is on the disk (*sync_failed if it may not be: it is written all the same).
+/* Seals r and appends it to segment *current, a word that others may change meanwhile; with sync,
+ * waits until it is on the disk (*sync_failed if it may not be: it is written all the same).
  * ERR_STORE: nothing was appended. ERR_BUSY: the segment kept changing. */
 MUST_CHECK enum err_code journal_append(struct journal *j, const uint64_t *current,
 	struct record *r, bool sync, bool *sync_failed, struct err *e);

@@ -1,7 +1,7 @@
 /* store/record.h - one line of the journal: 256 bytes, aligned, checksummed.
  *
- * Why 256: what a line has to say takes 175 bytes with its head (a 128-bit request id, six subjects and
- * names, three amounts, six classes of tokens, four durations, the price version, state, the
+ * Why 256: what a line has to say takes 175 bytes with its head (a 128-bit request id, six subjects
+ * and names, three amounts, six classes of tokens, four durations, the price version, state, the
  * reservation it ends). The size must divide 4096, because the kernel cuts the write of a
  * dying process between pages and nowhere else (store-lab.md section 2.1); so the next size is
  * 256. It costs 0.1 us of processor time per settle against 128 bytes (tests/bench), and

@@ -436,8 +436,7 @@ enum err_code verify_segment(
 	struct ledger *l, uint64_t segment, verify_on_record receive, void *ctx, struct err *e)
 {
 	struct export x = { receive, ctx };
-	struct journal_scan scan = { .closed = segment <
-					       hot_peek(&l->hot.head->segment) };
+	struct journal_scan scan = { .closed = segment < hot_peek(&l->hot.head->segment) };
 	int fd;
 	enum err_code rc = journal_read_open(&l->journal, segment, &fd, e);
 
