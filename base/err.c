@@ -40,6 +40,7 @@ static const struct row {
 	[ERR_RANGE] = { "range", 500, "internal_error", false },
 	[ERR_IO] = { "io", 500, "internal_error", false },
 	[ERR_UPSTREAM_STATUS] = { "upstream_status", 502, "upstream_error", false },
+	[ERR_BYOK] = { "byok", 502, "byok_error", false },
 	[ERR_UPSTREAM_CONNECT] = { "upstream_connect", 503, "upstream_disconnect", true },
 	[ERR_UPSTREAM_TLS] = { "upstream_tls", 502, "upstream_error", false },
 	[ERR_UPSTREAM_TIMEOUT] = { "upstream_timeout", 504, "timeout", true },

@@ -52,6 +52,7 @@ enum err_code {
 	ERR_IO,        /* inside the program only: errno is in the message */
 	/* the provider's */
 	ERR_UPSTREAM_STATUS,    /* the provider's own status, in err.status */
+	ERR_BYOK,               /* the provider's own status: it refuses the caller's own key */
 	ERR_UPSTREAM_CONNECT,   /* 503: refused, no such host, unreachable, reset */
 	ERR_UPSTREAM_TLS,       /* 502: certificate or handshake */
 	ERR_UPSTREAM_TIMEOUT,   /* 504: connect, first byte, idle or total limit */

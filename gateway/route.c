@@ -295,3 +295,35 @@ enum err_code route_find(const struct catalog *c, const char *model, struct rout
 		return at_provider(c, model, p, id, r, e);
 	return first ? unavailable(id, first, e) : not_found(c, id, e);
 }
+
+enum err_code route_at(const struct catalog *c, const char *model, const struct catalog_provider *p,
+	struct slice name, bool is_native, struct route *r, struct err *e)
+{
+	const struct catalog_model *m = catalog_model_find(c, name);
+	struct slice rest = name, author = slice_cut(&rest, '/');
+
+	*r = (struct route){ 0 };
+	if (!p->provider)
+		return unavailable(name, p, e);
+	if (m && (m->provider == p || p->public_ids))
+		return take(r, model, p, m, slice_of(m->id), e);
+	if (is_native)
+		return take(r, model, p, model_of(c, p, name), name, e);
+	/* Nobody but routers knows a model by its author. */
+	return at_provider(
+		c, model, p, rest.len && catalog_provider_find(c, author) ? rest : name, r, e);
+}
+
+const struct catalog_provider *route_maker(const struct catalog *c, struct slice id)
+{
+	const struct catalog_model *m = catalog_model_find(c, id);
+	struct slice rest = id, author = slice_cut(&rest, '/');
+	const struct catalog_provider *p, *first = NULL;
+
+	if (m)
+		return m->provider;
+	if (rest.len)
+		return catalog_provider_find(c, author);
+	p = by_pattern(c, id, &first);
+	return p ? p : first;
+}

@@ -25,4 +25,14 @@ struct route {
 MUST_CHECK enum err_code route_find(
 	const struct catalog *c, const char *model, struct route *r, struct err *e);
 
+/* The same at provider p, configured or not: for who brings a key of their own. name is the model
+ * as the caller knows it or, is_native, as p itself does. ERR_MODEL_UNAVAILABLE when this build
+ * does not speak its dialect, ERR_MODEL_NOT_FOUND. */
+MUST_CHECK enum err_code route_at(const struct catalog *c, const char *model,
+	const struct catalog_provider *p, struct slice name, bool is_native, struct route *r,
+	struct err *e);
+
+/* Who serves a model by rights, configured or not, routers aside; NULL when nobody knows. */
+const struct catalog_provider *route_maker(const struct catalog *c, struct slice id);
+
 #endif
