@@ -4,8 +4,10 @@
  * What every translating dialect needs is done here once (anthropic.md section 4, gemini.md
  * sections 3 and 4, providers.md section 7.4):
  *   - system and developer messages are set apart, in order;
- *   - empty texts are dropped, and with them turns that hold nothing else;
- *   - an assistant's turn holds its thoughts, then text, then calls;
+ *   - empty texts (blanks only, too) are dropped, and with them turns that hold nothing else; one
+ *     that carries a signature stays, where the provider takes Google's thoughts;
+ *   - an assistant's turn holds its thoughts, then text (and images that the model made), then
+ *     calls;
  *   - results of tools stand in the user turn behind their calls, in the order of the calls, before
  *     anything else in it; a call nobody answered gets a result that says so, a result nobody
  *     called for becomes text;
@@ -50,6 +52,8 @@ struct part {
 	unsigned call;            /* index into talk.calls */
 	bool failed;              /* of a result: made here, because nobody answered */
 	unsigned message;         /* index of the message it came from, for errors */
+	const char *member;       /* of that message: "content", "tool_calls" …; for errors */
+	unsigned index;           /* in that member, when it is an array; for errors */
 };
 
 /* A call of a tool in the history. */
@@ -95,6 +99,9 @@ MUST_CHECK enum err_code talk_read(
 	const struct chat_req *req, const struct talk_rules *rules, struct talk *t, struct err *e);
 void talk_fini(struct talk *t);
 
+/* Where a part stands: "messages[3].content[0]", or "messages[3].content". */
+void talk_param(const struct part *p, char param[ERR_PARAM_SIZE]);
+
 /* For dialects: "400, provider X does not take Y". Returns ERR_UNSUPPORTED with the part's param.
  */
 enum err_code talk_refuse(
@@ -107,6 +114,11 @@ void talk_write_arguments(const struct part *call, struct buf *out);
 /* Appends the text of a string, or of an array's text parts one after the other, as one JSON
  * string. Parts that are no text are left out. */
 void talk_write_text(struct json_value content, struct buf *out);
+
+/* Reads an element of a result's content, which is an array; index is its place in it. Texts may
+ * be empty. ERR_BAD_REQUEST with the param. */
+MUST_CHECK enum err_code talk_result_part(const struct part *result, struct json_value element,
+	unsigned index, struct part *p, struct err *e);
 
 /* ---- images, documents, sound ---- */
 
