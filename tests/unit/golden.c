@@ -13,8 +13,8 @@
  *     tests/fixtures/DIALECT/NAME.STATUS.error.*    a refusal with that status
  *     tests/fixtures/DIALECT/NAME.STATUS.error.txt  the error the client must get
  *
- * NAME's request is that of its .chat.json or of chat/, else chat/text.json. The model goes to
- * other dialects than openai's without its author's prefix, since what they send depends on it.
+ * NAME's request is that of its .chat.json or of chat/, else chat/text.json. The model goes out
+ * without its author's prefix, since what is sent depends on it.
  * With GOLDEN_ACCEPT=1 the expectations that exist (empty ones too) are written anew: make
  * fixtures-accept, and read the diff.
  *
@@ -193,9 +193,7 @@ static struct target target_of(const char *slug, const struct chat_req *req)
 		.auth = "bearer",
 		.api_key = "0123456789-operators-own",
 		.public_id = same ? "lab/model-1" : req->model,
-		.native_id = same   ? "model-1"
-			     : rest ? rest + 1
-				    : req->model,
+		.native_id = rest ? rest + 1 : req->model,
 	};
 }
 

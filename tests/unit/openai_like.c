@@ -64,10 +64,18 @@ static void members_for_routers_reach_routers_only(void **state)
 		print_message("%s\n", members[i]);
 		assert_false(drops("openrouter", members[i]));
 		assert_false(drops("kilo", members[i]));
-		assert_false(drops("vercel", members[i]));
 		for (size_t k = 0; k < sizeof(others) / sizeof(others[0]); k++)
 			assert_true(drops(others[k], members[i]));
 	}
+}
+
+static void vercel_gets_the_few_members_for_routers_it_knows(void **state)
+{
+	(void)state;
+	assert_false(drops("vercel", "providerOptions"));
+	assert_false(drops("vercel", "reasoning"));
+	assert_true(drops("vercel", "plugins"));
+	assert_true(drops("vercel", "transforms"));
 }
 
 static void extra_body_reaches_google_only(void **state)
@@ -118,7 +126,7 @@ static void refused_members_are_dropped_for_who_refuses_them(void **state)
 	assert_true(drops("cohere", "parallel_tool_calls"));
 	assert_false(drops("together", "parallel_tool_calls"));
 	assert_true(drops("minimax", "presence_penalty"));
-	assert_true(drops("moonshot", "temperature"));
+	assert_true(drops("moonshot", "seed"));
 	assert_false(drops("deepseek", "temperature"));
 	assert_true(drops("corethink", "prompt_cache_key"));
 	assert_true(drops("inception", "diffusing"));
@@ -147,16 +155,64 @@ static void routers_say_what_they_charge_and_xai_counts_reasoning_apart(void **s
 	assert_false(quirks_of("deepseek")->completion_excludes_reasoning);
 }
 
+static bool model_drops(const char *slug, const char *model, const char *member)
+{
+	struct quirks q;
+
+	quirks_for_model(quirks_of(slug), model, &q);
+	return quirks_drops(&q, slice_of(member));
+}
+
+static void a_family_refuses_what_its_provider_takes_otherwise(void **state)
+{
+	static const struct {
+		const char *slug, *model, *member;
+		bool drops;
+	} cases[] = {
+		{ "openai", "gpt-4o", "temperature", false },
+		{ "openai", "gpt-4o", "stop", false },
+		{ "openai", "o3-mini", "temperature", true },
+		{ "openai", "o4-mini", "stop", true },
+		{ "openai", "o1", "parallel_tool_calls", true },
+		{ "openai", "gpt-5", "top_p", true },
+		{ "openai", "GPT-5-mini", "top_p", true },
+		{ "openai", "gpt-5-chat-latest", "top_p", false },
+		{ "openai", "gpt-5.2-chat-latest", "top_p", false },
+		{ "openai", "gpt-5.1", "temperature", false },
+		{ "openai", "gpt-5.1", "presence_penalty", true },
+		{ "openai", "ft:o3-mini:lab::x", "temperature", true },
+		{ "openai", "gpt-4o-mini-search-preview", "tools", true },
+		{ "azure", "o3", "temperature", true },
+		{ "xai", "grok-4", "stop", true },
+		{ "xai", "grok-4-1-fast-non-reasoning", "stop", false },
+		{ "xai", "grok-3", "stop", false },
+		{ "xai", "grok-code-fast-1", "presence_penalty", true },
+		{ "martian", "x-ai/grok-4", "stop", true },
+		{ "moonshot", "kimi-k2.5", "temperature", true },
+		{ "moonshot", "moonshot-v1-8k", "temperature", false },
+		{ "mistral", "mistral-large-latest", "temperature", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		print_message("%s %s %s\n", cases[i].slug, cases[i].model, cases[i].member);
+		assert_int_equal(model_drops(cases[i].slug, cases[i].model, cases[i].member),
+			cases[i].drops);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_provider_with_a_row_says_which_limit_it_understands),
 		cmocka_unit_test(a_provider_without_a_row_gets_the_row_of_everybody_else),
 		cmocka_unit_test(members_for_routers_reach_routers_only),
+		cmocka_unit_test(vercel_gets_the_few_members_for_routers_it_knows),
 		cmocka_unit_test(extra_body_reaches_google_only),
 		cmocka_unit_test(no_provider_loses_what_a_chat_needs),
 		cmocka_unit_test(strict_providers_get_known_members_only),
 		cmocka_unit_test(refused_members_are_dropped_for_who_refuses_them),
+		cmocka_unit_test(a_family_refuses_what_its_provider_takes_otherwise),
 		cmocka_unit_test(mistral_knows_the_seed_by_another_name),
 		cmocka_unit_test(routers_say_what_they_charge_and_xai_counts_reasoning_apart),
 	};

@@ -1,0 +1,591 @@
+#include "gateway/providers/openai_messages.h"
+
+#include "base/crypto.h"
+#include "gateway/providers/patch.h"
+#include "gateway/providers/tongue.h"
+
+#include <ctype.h>
+
+#define ARGUMENTS_MAX ((size_t)64 << 20) /* bytes of one call's arguments */
+
+/* Keys are compared as they are written: nobody escapes them. */
+static bool key_is(struct slice key, const char *name, size_t len)
+{
+	return key.len == len + 2 && memcmp(key.ptr + 1, name, len) == 0;
+}
+#define KEY_IS(key, name) key_is(key, name, sizeof(name) - 1)
+
+static struct slice inner(struct json_value v)
+{
+	return v.kind == JSON_STRING ? (struct slice){ v.raw.ptr + 1, v.raw.len - 2 } : SLICE("");
+}
+
+static struct slice bare(struct slice key)
+{
+	return (struct slice){ key.ptr + 1, key.len - 2 };
+}
+
+/* ---- ids of calls ---- */
+
+static bool is_alnum(struct slice s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (!isalnum((unsigned char)s.ptr[i]))
+			return false;
+	return true;
+}
+
+static const char id_mark[] = "__thought__";
+
+bool openai_messages_have_marked_ids(struct json_value messages)
+{
+	return memmem(messages.raw.ptr, messages.raw.len, id_mark, sizeof(id_mark) - 1) != NULL;
+}
+
+bool openai_id_write(const struct quirks *q, struct slice id, struct buf *out)
+{
+	struct slice whole = bare(id), base = whole;
+	const char *at = memmem(base.ptr, base.len, id_mark, sizeof(id_mark) - 1);
+	uint8_t hash[SHA256_BYTES];
+	char hex[2 * SHA256_BYTES + 1];
+
+	if (at && at > base.ptr)
+		base.len = (size_t)(at - base.ptr);
+	if (q->id_exact ? base.len == q->id_exact && is_alnum(base)
+			: !q->id_max || base.len <= q->id_max) {
+		if (base.len == whole.len)
+			return false;
+		buf_char(out, '"');
+		buf_slice_append(out, base);
+		buf_char(out, '"');
+		return true;
+	}
+	crypto_sha256(base, hash);
+	crypto_hex(hash, sizeof(hash), hex);
+	buf_str(out, q->id_exact ? "\"" : "\"call_");
+	buf_append(out, hex, q->id_exact ? q->id_exact : 24);
+	buf_char(out, '"');
+	return true;
+}
+
+static void patch_id(const struct quirks *q, struct patch *p, struct json_value id)
+{
+	struct buf text = { .max_bytes = 1 << 20 };
+
+	if (id.kind == JSON_STRING && openai_id_write(q, id.raw, &text)) {
+		patch_cut(p, id.raw.ptr, id.raw.ptr + id.raw.len);
+		buf_slice_append(p->out, buf_slice(&text));
+	}
+	buf_fini(&text);
+}
+
+/* ---- calls ---- */
+
+/* Some servers read the arguments of calls in the history, and refuse what is no JSON object:
+ * others' models write such, and "" where there are none. */
+static void patch_arguments(struct patch *p, struct json_value v)
+{
+	struct buf text = { .max_bytes = ARGUMENTS_MAX }, object = { .max_bytes = ARGUMENTS_MAX };
+	enum json_kind kind = JSON_ABSENT;
+	struct slice said;
+
+	if (v.kind != JSON_STRING || !json_str_decode(v, &text)) {
+		buf_slice_append(&text, v.raw);
+		kind = v.kind;
+	}
+	said = slice_trim(buf_slice(&text));
+	if (v.kind == JSON_STRING && json_validate(said, &tongue_limits, &kind, NULL))
+		kind = JSON_ABSENT;
+	if (v.kind == JSON_STRING && kind == JSON_OBJECT)
+		goto out;
+	if (kind == JSON_OBJECT) {
+		buf_slice_append(&object, said);
+	} else if (!said.len || kind == JSON_NULL) {
+		buf_str(&object, "{}");
+	} else {
+		buf_str(&object, kind ? "{\"value\":" : "{\"raw\":");
+		if (kind)
+			buf_slice_append(&object, said);
+		else
+			buf_json_str(&object, said);
+		buf_char(&object, '}');
+	}
+	patch_cut(p, v.raw.ptr, v.raw.ptr + v.raw.len);
+	buf_json_str(p->out, buf_slice(&object));
+	p->out->failed |= !buf_ok(&object);
+out:
+	buf_fini(&text);
+	buf_fini(&object);
+}
+
+static void patch_function(const struct quirks *q, struct patch *p, struct json_value function)
+{
+	struct json_iter it;
+	struct json_value v;
+	struct slice key;
+
+	json_iter_init(&it, function);
+	while (q->reads_arguments && json_iter_next(&it, &key, &v))
+		if (KEY_IS(key, "arguments"))
+			patch_arguments(p, v);
+}
+
+static void patch_call(const struct quirks *q, struct patch *p, struct json_value call)
+{
+	struct patch_list m;
+	struct json_iter it;
+	struct json_value v;
+	struct slice key;
+
+	patch_list_begin(&m, call);
+	json_iter_init(&it, call);
+	while (json_iter_next(&it, &key, &v)) {
+		if (KEY_IS(key, "extra_content") || KEY_IS(key, "provider_specific_fields") ||
+			KEY_IS(key, "thoughtSignature") || KEY_IS(key, "cache_control") ||
+			(q->strict && KEY_IS(key, "index"))) {
+			patch_list_drop(&m);
+			continue;
+		}
+		patch_list_keep(p, &m, key, v);
+		if (KEY_IS(key, "id"))
+			patch_id(q, p, v);
+		else if (KEY_IS(key, "function"))
+			patch_function(q, p, v);
+	}
+	patch_list_end(p, &m);
+}
+
+static void patch_calls(const struct quirks *q, struct patch *p, struct json_value calls)
+{
+	struct json_iter it;
+	struct json_value call;
+	struct slice none;
+
+	json_iter_init(&it, calls);
+	while (json_iter_next(&it, &none, &call))
+		if (call.kind == JSON_OBJECT)
+			patch_call(q, p, call);
+}
+
+/* ---- content ---- */
+
+/* Appends the texts of content, a line each, without quotes. */
+static void write_texts(struct json_value content, struct buf *out)
+{
+	struct json_iter it;
+	struct json_value part;
+	struct slice none;
+	bool first = true;
+
+	buf_slice_append(out, inner(content));
+	json_iter_init(&it, content);
+	while (content.kind == JSON_ARRAY && json_iter_next(&it, &none, &part)) {
+		struct json_value text = part.kind == JSON_STRING ? part : json_get(part, "text");
+
+		if (!inner(text).len)
+			continue;
+		if (!first)
+			buf_str(out, "\\n");
+		first = false;
+		buf_slice_append(out, inner(text));
+	}
+}
+
+static bool all_texts(struct json_value parts)
+{
+	struct json_iter it;
+	struct json_value part;
+	struct slice none;
+
+	json_iter_init(&it, parts);
+	while (json_iter_next(&it, &none, &part))
+		if (!json_str_is(json_get(part, "type").raw, "text"))
+			return false;
+	return true;
+}
+
+static bool is_thought(struct json_value part)
+{
+	struct slice type = json_get(part, "type").raw;
+
+	return json_str_is(type, "thinking") || json_str_is(type, "redacted_thinking") ||
+	       json_str_is(type, "reasoning");
+}
+
+static void patch_part(const struct quirks *q, struct patch *p, struct json_value part)
+{
+	struct patch_list m;
+	struct json_iter it;
+	struct json_value v;
+	struct slice key;
+
+	patch_list_begin(&m, part);
+	json_iter_init(&it, part);
+	while (json_iter_next(&it, &key, &v)) {
+		if ((!q->takes_marks && KEY_IS(key, "cache_control")) ||
+			(!q->takes_breakpoints && KEY_IS(key, "prompt_cache_breakpoint")))
+			patch_list_drop(&m);
+		else
+			patch_list_keep(p, &m, key, v);
+	}
+	patch_list_end(p, &m);
+}
+
+static void patch_content(
+	const struct quirks *q, struct patch *p, bool of_user, struct json_value content)
+{
+	struct patch_list m;
+	struct json_iter it;
+	struct json_value part;
+	struct slice none;
+
+	if (content.kind != JSON_ARRAY)
+		return;
+	if (q->flat_texts && !of_user && all_texts(content)) {
+		patch_value(p, content, "\"");
+		write_texts(content, p->out);
+		buf_char(p->out, '"');
+		return;
+	}
+	patch_list_begin(&m, content);
+	json_iter_init(&it, content);
+	while (json_iter_next(&it, &none, &part)) {
+		if (!of_user && is_thought(part)) {
+			patch_list_drop(&m);
+			continue;
+		}
+		patch_list_keep(p, &m, none, part);
+		if (part.kind == JSON_OBJECT)
+			patch_part(q, p, part);
+	}
+	if (m.gap && !m.any) /* an empty array is refused */
+		patch_value(p, content, "\"\"");
+	else
+		patch_list_end(p, &m);
+}
+
+/* ---- thoughts ---- */
+
+struct message {
+	bool system, developer, user, assistant, tool;
+	struct json_value content, calls;
+	struct json_value reasoning, reasoning_content, details, blocks;
+};
+
+static struct message read_message(struct json_value object)
+{
+	struct message m = { .system = false };
+	struct json_iter it;
+	struct json_value v;
+	struct slice key;
+
+	json_iter_init(&it, object);
+	while (json_iter_next(&it, &key, &v)) {
+		if (KEY_IS(key, "role")) {
+			m.developer = json_str_is(v.raw, "developer");
+			m.system = m.developer || json_str_is(v.raw, "system");
+			m.user = json_str_is(v.raw, "user");
+			m.assistant = json_str_is(v.raw, "assistant");
+			m.tool = json_str_is(v.raw, "tool");
+		} else if (KEY_IS(key, "content")) {
+			m.content = v;
+		} else if (KEY_IS(key, "tool_calls") && json_is_truthy(v)) {
+			m.calls = v;
+		} else if (KEY_IS(key, "reasoning") && inner(v).len) {
+			m.reasoning = v;
+		} else if (KEY_IS(key, "reasoning_content") && v.kind == JSON_STRING) {
+			m.reasoning_content = v;
+		} else if (KEY_IS(key, "reasoning_details") && json_is_truthy(v)) {
+			m.details = v;
+		} else if (KEY_IS(key, "thinking_blocks") && json_is_truthy(v)) {
+			m.blocks = v;
+		}
+	}
+	return m;
+}
+
+/* Appends the thoughts in words, without quotes. */
+static void write_thoughts(const struct message *m, struct buf *out)
+{
+	struct json_value list = m->details.kind ? m->details : m->blocks, one;
+	struct json_iter it;
+	struct slice none;
+
+	if (inner(m->reasoning_content).len || m->reasoning.kind) {
+		buf_slice_append(out, inner(m->reasoning_content).len ? inner(m->reasoning_content)
+								      : inner(m->reasoning));
+		return;
+	}
+	json_iter_init(&it, list);
+	while (json_iter_next(&it, &none, &one)) {
+		static const char *const names[] = { "text", "summary", "thinking" };
+
+		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+			buf_slice_append(out, inner(json_get(one, names[i])));
+	}
+}
+
+/* What a message has to have. */
+struct plan {
+	bool content, reasoning, details; /* members it may have */
+	bool needed;
+};
+
+static struct plan plan_of(const struct quirks *q, const struct message *m)
+{
+	bool calls = m->calls.kind;
+	struct plan plan = { .content = false };
+
+	if (!m->assistant)
+		return plan;
+	plan.content = q->thoughts == THOUGHTS_CONTENT || q->thoughts == THOUGHTS_BOTH ||
+		       (q->thoughts == THOUGHTS_CONTENT_OF_CALLS && calls);
+	plan.reasoning = q->thoughts == THOUGHTS_REASONING || q->thoughts == THOUGHTS_BOTH;
+	plan.details = q->thoughts == THOUGHTS_DETAILS;
+	plan.needed =
+		q->needed == THOUGHTS_NEEDED || (q->needed == THOUGHTS_NEEDED_BY_CALLS && calls);
+	return plan;
+}
+
+/* Is this one of the members that hold thoughts? *stays: and it is as it should be. */
+static bool is_of_thoughts(const struct plan *plan, const struct message *m, struct slice key,
+	struct json_value v, bool *stays)
+{
+	*stays = false;
+	if (KEY_IS(key, "reasoning_content")) {
+		*stays = plan->content && v.kind == JSON_STRING &&
+			 (inner(v).len || (plan->needed && !m->reasoning.kind && !m->details.kind));
+		return true;
+	}
+	if (KEY_IS(key, "reasoning")) {
+		*stays = plan->reasoning && m->reasoning.kind;
+		return true;
+	}
+	if (KEY_IS(key, "reasoning_details")) {
+		*stays = plan->details && m->details.kind;
+		return true;
+	}
+	return KEY_IS(key, "thinking_blocks");
+}
+
+static void add_thoughts(const struct plan *plan, const struct message *m, bool had_content,
+	struct patch *p, struct patch_list *list)
+{
+	struct buf text = { .max_bytes = ARGUMENTS_MAX };
+
+	write_thoughts(m, &text);
+	if (plan->content && !had_content && (text.len || plan->needed)) {
+		patch_list_add(p, list);
+		buf_str(p->out, "\"reasoning_content\":\"");
+		buf_slice_append(p->out, buf_slice(&text));
+		buf_char(p->out, '"');
+	}
+	if (plan->reasoning && !m->reasoning.kind && text.len) {
+		patch_list_add(p, list);
+		buf_str(p->out, "\"reasoning\":\"");
+		buf_slice_append(p->out, buf_slice(&text));
+		buf_char(p->out, '"');
+	}
+	if (plan->details && !m->details.kind && text.len) {
+		patch_list_add(p, list);
+		buf_str(p->out, "\"reasoning_details\":[{\"type\":\"reasoning.text\",\"text\":\"");
+		buf_slice_append(p->out, buf_slice(&text));
+		buf_str(p->out, "\"}]");
+	}
+	p->out->failed |= !buf_ok(&text);
+	buf_fini(&text);
+}
+
+/* ---- messages ---- */
+
+static void patch_message(const struct quirks *q, struct patch *p, const struct message *m,
+	struct json_value object, bool last)
+{
+	struct plan plan = plan_of(q, m);
+	bool had_content = false, marked = false, stays;
+	struct patch_list list;
+	struct json_iter it;
+	struct json_value v;
+	struct slice key;
+
+	patch_list_begin(&list, object);
+	json_iter_init(&it, object);
+	while (json_iter_next(&it, &key, &v)) {
+		bool null = v.kind == JSON_NULL && !KEY_IS(key, "content");
+
+		if (is_of_thoughts(&plan, m, key, v, &stays)) {
+			had_content |= stays && KEY_IS(key, "reasoning_content");
+			if (!stays)
+				patch_list_drop(&list);
+			else
+				patch_list_keep(p, &list, key, v);
+			continue;
+		}
+		/* null means absent, but strict servers refuse it. */
+		if ((q->strict && null) || quirks_drops_of_message(q, bare(key))) {
+			patch_list_drop(&list);
+			continue;
+		}
+		marked |= q->prefill && slice_is(bare(key), q->prefill);
+		patch_list_keep(p, &list, key, v);
+		if (KEY_IS(key, "role") && m->developer && q->no_developer)
+			patch_value(p, v, "\"system\"");
+		else if (KEY_IS(key, "content"))
+			patch_content(q, p, m->user, v);
+		else if (KEY_IS(key, "tool_calls"))
+			patch_calls(q, p, v);
+		else if (KEY_IS(key, "tool_call_id"))
+			patch_id(q, p, v);
+	}
+	if (plan.content || plan.reasoning || plan.details)
+		add_thoughts(&plan, m, had_content, p, &list);
+	if (last && q->prefill && !marked && m->assistant && !m->calls.kind) {
+		patch_list_add(p, &list);
+		buf_printf(p->out, "\"%s\":true", q->prefill);
+	}
+	patch_list_end(p, &list);
+}
+
+/* Do the system messages stand where they may not? */
+static bool must_merge(const struct quirks *q, struct json_value messages, struct slice front)
+{
+	struct json_iter it;
+	struct json_value v;
+	struct slice none;
+	size_t systems = front.len != 0;
+	bool others = false;
+
+	if (q->system == SYSTEM_ANYWHERE)
+		return false;
+	json_iter_init(&it, messages);
+	while (json_iter_next(&it, &none, &v)) {
+		if (!read_message(v).system)
+			others = true;
+		else if (others || (systems++ && q->system == SYSTEM_ONE))
+			return true;
+	}
+	return false;
+}
+
+static void write_merged(struct json_value messages, struct slice front, struct buf *out)
+{
+	struct json_iter it;
+	struct json_value v;
+	struct slice none;
+	size_t at;
+
+	buf_str(out, "{\"role\":\"system\",\"content\":\"");
+	buf_slice_append(out, front);
+	at = front.len ? 0 : out->len;
+	json_iter_init(&it, messages);
+	while (json_iter_next(&it, &none, &v)) {
+		struct message m = read_message(v);
+
+		if (!m.system)
+			continue;
+		if (out->len != at)
+			buf_str(out, "\\n\\n");
+		write_texts(m.content, out);
+	}
+	buf_str(out, "\"}");
+}
+
+static bool is_last(struct json_value messages, struct json_value v)
+{
+	const char *end = messages.raw.ptr + messages.raw.len - 1, *p = v.raw.ptr + v.raw.len;
+
+	while (p < end && isspace((unsigned char)*p))
+		p++;
+	return p == end;
+}
+
+void openai_messages_write(
+	const struct quirks *q, struct json_value messages, struct slice front, struct buf *out)
+{
+	struct patch p = { .out = out, .done = messages.raw.ptr };
+	bool merge = must_merge(q, messages, front), behind_tool = false;
+	struct patch_list list;
+	struct json_iter it;
+	struct json_value v;
+	struct slice none;
+
+	patch_list_begin(&list, messages);
+	if (merge || front.len) {
+		patch_cut(&p, list.end, list.end);
+		if (merge) {
+			write_merged(messages, front, out);
+		} else {
+			buf_str(out, "{\"role\":\"system\",\"content\":\"");
+			buf_slice_append(out, front);
+			buf_str(out, "\"}");
+		}
+		list.any = list.gap = true; /* the next one comes behind a comma */
+	}
+	json_iter_init(&it, messages);
+	while (json_iter_next(&it, &none, &v)) {
+		struct message m = read_message(v);
+
+		if ((merge && m.system) ||
+			(q->bridges && m.assistant && !m.calls.kind && !json_is_truthy(m.content) &&
+				json_get(v, "function_call").kind != JSON_OBJECT)) {
+			patch_list_drop(&list);
+			continue;
+		}
+		patch_list_keep(&p, &list, none, v);
+		if (q->bridges && m.user && behind_tool) {
+			patch_cut(&p, v.raw.ptr, v.raw.ptr);
+			buf_str(out, "{\"role\":\"assistant\",\"content\":\"OK.\"},");
+		}
+		behind_tool = m.tool;
+		patch_message(q, &p, &m, v, is_last(messages, v));
+	}
+	patch_list_end(&p, &list);
+	patch_end(&p, messages.raw);
+}
+
+void openai_messages_without_nulls(struct json_value messages, struct buf *out)
+{
+	struct patch p = { .out = out, .done = messages.raw.ptr };
+	struct json_iter it, members;
+	struct json_value message, v;
+	struct patch_list list;
+	struct slice key, none;
+
+	json_iter_init(&it, messages);
+	while (json_iter_next(&it, &none, &message)) {
+		patch_list_begin(&list, message);
+		json_iter_init(&members, message);
+		while (json_iter_next(&members, &key, &v)) {
+			if (v.kind == JSON_NULL && !KEY_IS(key, "content"))
+				patch_list_drop(&list);
+			else
+				patch_list_keep(&p, &list, key, v);
+		}
+		patch_list_end(&p, &list);
+	}
+	patch_end(&p, messages.raw);
+}
+
+void openai_messages_shorten_ids(
+	const struct quirks *q, struct json_value messages, struct buf *out)
+{
+	struct patch p = { .out = out, .done = messages.raw.ptr };
+	struct json_iter it, members, calls;
+	struct json_value message, v, call;
+	struct slice key, none;
+
+	json_iter_init(&it, messages);
+	while (json_iter_next(&it, &none, &message)) {
+		json_iter_init(&members, message);
+		while (json_iter_next(&members, &key, &v)) {
+			if (KEY_IS(key, "tool_call_id"))
+				patch_id(q, &p, v);
+			if (!KEY_IS(key, "tool_calls"))
+				continue;
+			json_iter_init(&calls, v);
+			while (json_iter_next(&calls, &none, &call))
+				patch_id(q, &p, json_get(call, "id"));
+		}
+	}
+	patch_end(&p, messages.raw);
+}
