@@ -1,0 +1,100 @@
+/* gateway/upstream_inside.h - what the two halves of the pump share: pump.c, which knows jobs,
+ * clients and deadlines, and upstream.c, the door to libcurl, which knows the wire. Nobody else.
+ *
+ * Threads: everything here is the pump thread's, but for what pump.lock guards.
+ */
+#ifndef GATEWAY_UPSTREAM_INSIDE_H
+#define GATEWAY_UPSTREAM_INSIDE_H
+
+#include "gateway/upstream.h"
+
+#include <pthread.h>
+
+/* What an epoll event belongs to stands in its data word: 0 is the wake descriptor, an odd word is
+ * a descriptor of curl's (fd << 2 | 1), anything else points to a transfer, whose client stirred.
+ */
+#define EVENT_WAKE     UINT64_C(0)
+#define EVENT_CURL(fd) ((uint64_t)(fd) << 2 | 1)
+#define EVENT_FD(what) ((int)((what) >> 2))
+
+#define LINGER_MS \
+	1000 /* how long the end of a finished answer is awaited, to keep the connection */
+#define LINGER_BYTES    (64 << 10)
+#define HANDLES_KEPT    128
+#define WIRE_ERROR_SIZE 256 /* CURL_ERROR_SIZE */
+
+/* One transfer: an easy handle and, until its job has ended, the job. A transfer whose job is
+ * done lingers until the provider ends the body, so that the connection can be used again. */
+struct transfer {
+	struct pump *pump;
+	void *easy;      /* a CURL */
+	struct job *job; /* NULL while lingering */
+	struct curl_slist *headers;
+	struct transfer *prev, *next; /* all transfers of the pump; next also links dead ones */
+	int64_t linger_until_ms;
+	uint64_t linger_bytes;
+	int64_t started_ms, last_byte_ms, last_write_ms, full_since_ms;
+	uint32_t watching; /* epoll bits set on the client's descriptor, 0 = not in epoll */
+	int client_fd;
+	bool head_done, body_begun, full, paused;
+	bool verdict; /* an operation has decided: JOB_FAIL is in job->err */
+	bool dead;
+	bool refused_address; /* dial_only forbade one */
+	bool unusual;         /* its handle has options that the next one must not have */
+	char curl_error[WIRE_ERROR_SIZE];
+	int socket_errno; /* why there was no socket; 0 = there was */
+};
+
+struct pump {
+	void *multi; /* a CURLM */
+	int epoll, wake;
+	pthread_t thread;
+	int64_t now_ms;
+	int64_t curl_due_ms; /* -1 = curl wants no timer */
+	int64_t scan_due_ms; /* when the next deadline may pass; INT64_MAX without transfers */
+	struct transfer all; /* head of the ring */
+	struct transfer *dead;
+	void *handles[HANDLES_KEPT];
+	size_t handles_n;
+	const char *ca_file, *proxy;
+	bool http2;
+	pthread_mutex_t lock; /* guards the three below */
+	struct job *queue, **queue_end;
+	int64_t drain_ms; /* INT64_MAX = not draining */
+	bool stop;
+};
+
+/* ---- upstream.c ---- */
+
+/* Sets up what all transfers share. ERR_INTERNAL, ERR_NO_MEMORY. */
+MUST_CHECK enum err_code wire_open(struct pump *p, struct err *e);
+void wire_close(struct pump *p);
+
+/* Begins the transfer of t's job; false without memory. */
+MUST_CHECK bool wire_begin(struct pump *p, struct transfer *t);
+/* Takes t off the wire and wipes the headers, which hold a key. */
+void wire_end(struct pump *p, struct transfer *t);
+/* Goes on with a transfer that was paused: what was held back is delivered in this call. Returns
+ * the transfer's failure, or 0. */
+MUST_CHECK int wire_resume(struct transfer *t);
+
+/* A descriptor of curl's is ready; curl's timer is due; some transfers may have ended. */
+void wire_event(struct pump *p, int fd, uint32_t bits);
+void wire_timer(struct pump *p);
+void wire_reap(struct pump *p);
+
+/* Makes an error of a failure of wire_resume() or pump_ended(). */
+enum err_code wire_failure(const struct transfer *t, int failure, struct err *e);
+
+/* ---- pump.c ---- */
+
+/* A limit may pass at this time: the next scan comes no later. */
+void pump_look_by(struct pump *p, int64_t time_ms);
+/* Takes note of an operation's word. Returns true when the job goes on. */
+MUST_CHECK bool pump_goes_on(struct pump *p, struct transfer *t, enum job_next next);
+/* Gives the job back to its request thread. The transfer stays until it has ended. */
+void pump_finish(struct pump *p, struct transfer *t, enum err_code rc);
+/* The transfer has ended; failure 0 = as HTTP wants it. */
+void pump_ended(struct pump *p, struct transfer *t, int failure);
+
+#endif
