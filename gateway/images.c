@@ -194,12 +194,10 @@ static enum err_code fetch(struct pump *pump, const struct images_conf *conf,
 		buf_printf(out, "\"data:%s;base64,", type_of(job.content_type));
 		base64_write(buf_slice(&f.bytes), out);
 		buf_char(out, '"');
-	} else if (rc == ERR_CLIENT_GONE || rc == ERR_BUSY || rc == ERR_NO_MEMORY) {
-		*e = why;
 	} else if (rc == ERR_UPSTREAM_TIMEOUT) {
 		rc = fails(image, e, "it did not come in time (GATEWAY_FETCH_TIMEOUT)");
-	} else if (why.param[0]) {
-		*e = why;
+	} else if (rc == ERR_CLIENT_GONE || rc == ERR_BUSY || rc == ERR_NO_MEMORY || why.param[0]) {
+		*e = why; /* not about this image, or said already */
 	} else {
 		rc = fails(image, e, why.message);
 	}
