@@ -180,10 +180,10 @@ enum err_code anthropic_plan_read(struct anthropic_plan *p, struct err *e)
 	p->model = anthropic_model_of(p->model_id);
 	if (p->req->n > 1)
 		return ask_refuse(p->target, "n", "it gives one answer at a time", e);
-	rc = talk_read(p->req, &rules, &p->talk, e);
+	rc = talk_read(p->req, p->talk_rules ? p->talk_rules : &rules, &p->talk, e);
 	if (!rc)
-		rc = ask_read(
-			p->req, &anthropic_names, p->talk.calls, p->talk.call_count, &p->ask, e);
+		rc = ask_read(p->req, p->names ? p->names : &anthropic_names, p->talk.calls,
+			p->talk.call_count, &p->ask, e);
 	if (rc)
 		return rc;
 	p->json = anthropic_json_of(p->target, &p->ask, p->model);

@@ -31,6 +31,8 @@ struct anthropic_plan {
 	const struct anthropic_model *model;
 	struct talk talk;
 	struct ask ask;
+	const struct talk_rules *talk_rules; /* NULL = Anthropic's own */
+	const struct ask_rules *names;       /* the same */
 	struct anthropic_json json;
 	enum thinks thinks;
 	const char *effort; /* of output_config; NULL = not said */
@@ -44,8 +46,8 @@ struct anthropic_plan {
 	unsigned tools, system, parts;
 };
 
-/* Reads the request and decides (anthropic_plan.c). *p holds req and target; it is to be ended with
- * anthropic_plan_fini() on every path. */
+/* Reads the request and decides (anthropic_plan.c). *p holds req, target and rules; it is to be
+ * ended with anthropic_plan_fini() on every path. */
 MUST_CHECK enum err_code anthropic_plan_read(struct anthropic_plan *p, struct err *e);
 void anthropic_plan_fini(struct anthropic_plan *p);
 
