@@ -3,7 +3,9 @@
 #include "gateway/account_views.h"
 
 #include "base/clock.h"
+#include "base/crypto.h"
 #include "base/log.h"
+#include "gateway/byok_api.h"
 #include "gateway/limits.h"
 #include "gateway/org_token.h"
 #include "handlers/common/front.h"
@@ -310,6 +312,13 @@ static bool is_post(const struct account_call *a)
 	return strcmp(request_method(a->x->rq), "POST") == 0;
 }
 
+static bool is_look(const struct account_call *a)
+{
+	const char *method = request_method(a->x->rq);
+
+	return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+}
+
 static enum err_code wrong_method(struct account_call *a, const char *methods, struct err *e)
 {
 	head_add(&a->x->head, "Allow", methods);
@@ -324,7 +333,7 @@ static enum err_code organization(struct account_call *a, struct err *e)
 
 	if (rc)
 		return rc;
-	if (is_tokens != is_post(a))
+	if (is_tokens ? !is_post(a) : !is_look(a))
 		return wrong_method(a, is_tokens ? "POST, OPTIONS" : "GET, HEAD, OPTIONS", e);
 	if (is_tokens)
 		return make_token(a, e);
@@ -339,28 +348,75 @@ static enum err_code organization(struct account_call *a, struct err *e)
 	return rc;
 }
 
+/* ---- provider keys of the caller's own ---- */
+
+static enum err_code change_byok(struct account_call *a, bool is_new, struct err *e)
+{
+	const struct conf *c = a->x->front->conf;
+	struct slice body = { "", 0 };
+	enum err_code rc = request_read_body(a->x->rq, BYOK_BODY_MAX, "the endpoint's limit",
+		conf_int(c, CONF_BODY_TIMEOUT), &body, e);
+
+	if (rc)
+		return rc;
+	a->x->bytes_in = body.len;
+	rc = is_new ? byok_api_add(a->x->front->byok, &a->x->who, body, a->now_ms, &a->json, e)
+		    : byok_api_edit(a->x->front->byok, &a->x->who, a->x->rest, body, a->now_ms,
+			      &a->json, e);
+	/* It is ours alone, and holds the key. */
+	crypto_wipe((char *)(uintptr_t)body.ptr, body.len);
+	return rc;
+}
+
+static enum err_code byok(struct account_call *a, struct err *e)
+{
+	const char *method = request_method(a->x->rq);
+	bool is_one = a->x->rest.len > 0;
+	char org[256];
+	enum err_code rc = ERR_OK;
+
+	query(a, "organizationId", "", org, sizeof(org));
+	if (org[0])
+		rc = enter_org(a, slice_of(org), e);
+	if (rc)
+		return rc;
+	if (is_post(a) && !is_one)
+		return change_byok(a, true, e);
+	if (strcmp(method, "PUT") == 0 && is_one)
+		return change_byok(a, false, e);
+	if (strcmp(method, "DELETE") == 0 && is_one)
+		return byok_api_remove(a->x->front->byok, &a->x->who, a->x->rest, &a->json, e);
+	if (is_one || !is_look(a))
+		return wrong_method(
+			a, is_one ? "PUT, DELETE, OPTIONS" : "GET, HEAD, POST, OPTIONS", e);
+	return byok_api_list(a->x->front->byok, &a->x->who, &a->json, e);
+}
+
 /* ---- finding the endpoint ---- */
 
-static const struct route {
+static const struct endpoint {
 	const char *path;
 	bool is_own; /* not below the base paths, but where it says */
 	bool takes_rest;
+	bool has_methods; /* more than to look */
 	account_handler handle;
-} routes[] = {
-	{ "/usage", false, false, usage },
-	{ "/credits", false, false, credits },
-	{ "/key", false, false, key },
-	{ "/generation", false, false, generation },
-	{ "/api/profile", true, false, profile },
-	{ "/api/profile/balance", true, false, balance },
-	{ "/api/profile/usage", true, false, profile_usage },
-	{ "/api/organizations", true, true, organization },
+} endpoints[] = {
+	{ "/usage", false, false, false, usage },
+	{ "/credits", false, false, false, credits },
+	{ "/key", false, false, false, key },
+	{ "/generation", false, false, false, generation },
+	{ "/byok", false, true, true, byok },
+	{ "/api/profile", true, false, false, profile },
+	{ "/api/profile/balance", true, false, false, balance },
+	{ "/api/profile/usage", true, false, false, profile_usage },
+	{ "/api/organizations", true, true, true, organization },
+	{ "/api/byok", true, true, true, byok },
 };
 
-static const struct route *route_of(struct exchange *x, const char *path)
+static const struct endpoint *endpoint_of(struct exchange *x, const char *path)
 {
-	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
-		const struct route *r = &routes[i];
+	for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]); i++) {
+		const struct endpoint *r = &endpoints[i];
 
 		if (r->is_own ? path_is_own(path, r->path, r->takes_rest, &x->rest)
 			      : path_is_endpoint(path, r->path, r->takes_rest, &x->rest))
@@ -387,12 +443,12 @@ static enum err_code enter(struct account_call *a, struct err *e)
 
 static enum err_code answer(struct account_call *a, struct err *e)
 {
-	const struct route *r = route_of(a->x, request_path(a->x->rq));
+	const struct endpoint *r = endpoint_of(a->x, request_path(a->x->rq));
 	enum err_code rc;
 
 	if (!r)
 		return err_set(e, ERR_BAD_PATH, "Invalid path: no endpoint has this name");
-	if (is_post(a) && r->handle != organization)
+	if (!r->has_methods && !is_look(a))
 		return wrong_method(a, "GET, HEAD, OPTIONS", e);
 	rc = enter(a, e);
 	if (!rc)
@@ -420,10 +476,10 @@ int main(int argc, char **argv)
 {
 	static const struct front_spec spec = {
 		.program = "account.fcgi",
-		.summary = "usage, credits, limits and organisations of the caller's own key",
-		.methods = "GET, HEAD, POST, OPTIONS",
+		.summary = "usage, credits, limits, organisations and provider keys of the caller",
+		.methods = "GET, HEAD, POST, PUT, DELETE, OPTIONS",
 		.no_store = true,
-		.needs = FRONT_CATALOG | FRONT_KEYS | FRONT_LEDGER,
+		.needs = FRONT_CATALOG | FRONT_KEYS | FRONT_LEDGER | FRONT_BYOK,
 		.handle = handle,
 	};
 

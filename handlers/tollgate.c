@@ -10,6 +10,7 @@ static const struct command {
 	const char *help; /* one line */
 } commands[] = {
 	{ "backup", true, cli_backup, "save everything that is kept in one file" },
+	{ "byok", true, cli_byok, "keep users' own keys at providers" },
 	{ "config", true, cli_config, "show every setting and where its value comes from" },
 	{ "credits", true, cli_credits, "put money on balances, and show them" },
 	{ "keys", true, cli_keys, "make, show, change and end API keys" },

@@ -228,6 +228,9 @@ static enum err_code set_up(struct err *e)
 	if (!rc && front.spec->needs & FRONT_KEYS)
 		rc = keys_open(&front.keys, conf_str(front.conf, CONF_HOME),
 			conf_str(front.conf, CONF_API_KEYS), e);
+	if (!rc && front.spec->needs & FRONT_BYOK)
+		rc = byok_open(&front.byok, conf_str(front.conf, CONF_HOME),
+			conf_str(front.conf, CONF_MASTER_KEY), e);
 	return rc;
 }
 
@@ -265,6 +268,7 @@ int front_main(int argc, char **argv, const struct front_spec *spec)
 		_exit(status);
 	pump_stop(pumping.pump);
 	close_books();
+	byok_close(front.byok);
 	keys_close(front.keys);
 	catalog_fini(front.catalog);
 	conf_fini(front.conf);

@@ -13,6 +13,7 @@
 #include "fcgi/server.h"
 #include "gateway/auth.h"
 #include "gateway/catalog.h"
+#include "store/byok.h"
 #include "store/ledger.h"
 #include "gateway/upstream.h"
 
@@ -22,6 +23,7 @@ enum front_needs {
 	FRONT_CATALOG = 1 << 0,
 	FRONT_KEYS = 1 << 1,
 	FRONT_LEDGER = 1 << 2, /* kept in order between requests; see front_ledger() */
+	FRONT_BYOK = 1 << 3,
 };
 
 struct front_spec {
@@ -41,6 +43,7 @@ struct front {
 	struct conf *conf;
 	struct catalog *catalog; /* NULL unless needed */
 	struct keys *keys;       /* NULL unless needed */
+	struct byok *byok;       /* NULL unless needed */
 	enum server_kind kind;
 };
 
