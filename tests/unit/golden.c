@@ -5,6 +5,8 @@
  *     tests/fixtures/DIALECT/NAME.SLUG.request.json the body that must go to provider SLUG
  *     tests/fixtures/DIALECT/NAME.SLUG.request.txt  the error in its place
  *     tests/fixtures/DIALECT/NAME.stream.sse        what came back
+ *     tests/fixtures/DIALECT/NAME.stream.frames     the same in binary frames, of which each line
+ *                                                   is one: "event {json}" or "!exception {json}"
  *     tests/fixtures/DIALECT/NAME.stream.chat.sse   what the client must then see
  *     tests/fixtures/DIALECT/NAME.stream.usage.sse  the same when it asked for usage
  *     tests/fixtures/DIALECT/NAME.answer.json       a whole answer, or what came in its place
@@ -20,9 +22,11 @@
  *
  * The real relay runs; the pump's place is taken by a feeder that cuts what came back.
  */
+#include "base/clock.h"
 #include "gateway/chat.h"
 #include "gateway/providers/openai_like.h"
 #include "gateway/relay.h"
+#include "tests/unit/frame_writer.h"
 
 #include <glob.h>
 #include <setjmp.h>
@@ -197,6 +201,22 @@ static struct target target_of(const char *slug, const struct chat_req *req)
 	};
 }
 
+/* Answers whose provider does not say when they were made have the time of this run, which has to
+ * be the same in every run. */
+static void fix_time(struct buf *seen, int64_t begun_s)
+{
+	static const char mark[] = "\"created\":", fixed[] = "1767225600";
+	char *at = seen->data, *end = seen->data + seen->len, *stop;
+
+	for (; at && (at = memmem(at, (size_t)(end - at), mark, sizeof(mark) - 1));) {
+		long long then = strtoll(at += sizeof(mark) - 1, &stop, 10);
+
+		if (then >= begun_s && then <= clock_wall_ms() / 1000 &&
+			stop - at == sizeof(fixed) - 1)
+			memcpy(at, fixed, sizeof(fixed) - 1);
+	}
+}
+
 /* What the client sees: the stream, the answer, or the error with its status. */
 static void run(const char *name, bool stream, bool include_usage, struct buf *seen)
 {
@@ -216,6 +236,7 @@ static void run(const char *name, bool stream, bool include_usage, struct buf *s
 	struct chat_req req;
 	const struct relay_call call = { &t, &req, &client.sink, &head, "req_1", &unpriced };
 	struct err e = { 0 };
+	int64_t begun_s = clock_wall_ms() / 1000;
 	enum err_code rc;
 
 	assert_int_equal(chat_parse(buf_slice(&body), &limits, &req, &e), ERR_OK);
@@ -240,6 +261,7 @@ static void run(const char *name, bool stream, bool include_usage, struct buf *s
 		err_write_json(&e, NULL, seen);
 		buf_char(seen, '\n');
 	}
+	fix_time(seen, begun_s);
 	/* Nothing of the operator's leaves. */
 	assert_null(memmem(buf_slice(seen).ptr, seen->len, t.api_key, strlen(t.api_key)));
 	relay_result_fini(&res);
@@ -256,17 +278,30 @@ static void run_cut(const char *name, size_t first, size_t step, bool stream, bo
 	run(name, stream, include_usage, seen);
 }
 
+/* The stream of a file, as it comes over the wire. */
+static struct buf read_stream(const char *path)
+{
+	struct buf text = read_file(path), frames = { 0 };
+
+	feed.status = 200;
+	feed.content_type = "text/event-stream";
+	if (!slice_ends(slice_of(path), ".frames"))
+		return text;
+	feed.content_type = "application/vnd.amazon.eventstream";
+	frame_put_lines(&frames, buf_slice(&text));
+	buf_fini(&text);
+	return frames;
+}
+
 static void stream_of(const char *path, bool include_usage)
 {
-	struct buf text = read_file(path), whole = { 0 }, again = { 0 };
+	struct buf text = read_stream(path), whole = { 0 }, again = { 0 };
 	char name[64], expected[256];
 
 	name_of(path, name, sizeof(name));
-	beside(path, ".sse", include_usage ? ".usage.sse" : ".chat.sse", expected,
+	beside(path, strrchr(path, '.'), include_usage ? ".usage.sse" : ".chat.sse", expected,
 		sizeof(expected));
 	feed.text = buf_slice(&text);
-	feed.status = 200;
-	feed.content_type = "text/event-stream";
 	run_cut(name, text.len, text.len, true, include_usage, &whole);
 	expect(expected, buf_slice(&whole));
 	/* Position 0 stands for byte by byte. */
@@ -400,7 +435,7 @@ static void a_provider_gets_only_what_it_understands(void **state)
 static void a_stream_reads_the_same_wherever_it_is_cut(void **state)
 {
 	(void)state;
-	for_each("*.stream.sse", one_stream);
+	for_each("*.stream.*", one_stream);
 }
 
 static void an_answer_is_passed_on_and_a_failure_under_200_is_found(void **state)
