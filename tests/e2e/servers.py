@@ -50,6 +50,7 @@ PROFILES = {
     "default": {},
     "threads": {"GATEWAY_THREADS": "4"},
     "drain": {"GATEWAY_DRAIN": "1s"},
+    "body": {"GATEWAY_BODY_TIMEOUT": "500ms"},
     "demo": {"GATEWAY_DEMO": "on", "GATEWAY_DEMO_PACE": "20ms"},
     "quiet": {"GATEWAY_HEARTBEAT": "0"},
 }

@@ -5,6 +5,7 @@ import time
 
 from client import Broken, Exchange, call, raw_call
 from harness import KEY, test
+from t_log import lines_of
 from talk import MODEL, PATH, ask, chat, expect_error
 
 GOOD = b'{"model":"openai/gpt-4o-mini","messages":[{"role":"user","content":"hi"}]}'
@@ -95,6 +96,20 @@ def a_body_shorter_than_announced_is_no_request(site):
         assert reply.status >= 400, reply.status
     except Broken:
         pass  # no answer within the time: the server still waits for the rest
+    assert not site.fake.requests()
+    site.healthy()
+
+
+@test("cgi", "body")
+def a_body_that_does_not_come_is_not_waited_for(site):
+    """The other servers read the whole body before they start a program, and Apache sends a CGI's
+    408 on when it has the body: but the program has gone by then."""
+    name = {"X-Request-Id": "late-body", "Content-Length": str(len(GOOD) + 100)}
+    with Exchange(site.port) as x:
+        x.request("POST", PATH, site.auth(name))
+        x.send(GOOD)
+        line = lines_of(site, "late-body", 15)[0]
+        assert (line["status"], line["error"]) == (408, "body_timeout"), line
     assert not site.fake.requests()
     site.healthy()
 

@@ -11,7 +11,7 @@ PROMPT = "zanzibar-prompt-7731"
 WRONG = "sk-tg-wrong-key-zanzibar-9912"
 
 
-def lines_of(site, request_id):
+def lines_of(site, request_id, patience_s=5):
     """The log lines about a request."""
 
     def look():
@@ -20,7 +20,7 @@ def lines_of(site, request_id):
         found = [json.loads(li) for li in site.log.read_text().splitlines() if request_id in li]
         return found or None
 
-    return wait_for(f"a log line about {request_id}", 5, look)
+    return wait_for(f"a log line about {request_id}", patience_s, look)
 
 
 @test("smoke")
