@@ -201,19 +201,19 @@ static struct target target_of(const char *slug, const struct chat_req *req)
 	};
 }
 
-/* Answers whose provider does not say when they were made have the time of this run, which has to
- * be the same in every run. */
-static void fix_time(struct buf *seen, int64_t begun_s)
+/* Answers whose provider does not say when they were made have the time of this run, and an id made
+ * of it, which have to be the same in every run. */
+static void fix_time(
+	struct buf *seen, int64_t begun_s, const char *mark, int base, const char *fixed)
 {
-	static const char mark[] = "\"created\":", fixed[] = "1767225600";
 	char *at = seen->data, *end = seen->data + seen->len, *stop;
 
-	for (; at && (at = memmem(at, (size_t)(end - at), mark, sizeof(mark) - 1));) {
-		long long then = strtoll(at += sizeof(mark) - 1, &stop, 10);
+	for (; at && (at = memmem(at, (size_t)(end - at), mark, strlen(mark)));) {
+		long long then = strtoll(at += strlen(mark), &stop, base);
 
 		if (then >= begun_s && then <= clock_wall_ms() / 1000 &&
-			stop - at == sizeof(fixed) - 1)
-			memcpy(at, fixed, sizeof(fixed) - 1);
+			stop - at == (ptrdiff_t)strlen(fixed))
+			memcpy(at, fixed, strlen(fixed));
 	}
 }
 
@@ -261,7 +261,8 @@ static void run(const char *name, bool stream, bool include_usage, struct buf *s
 		err_write_json(&e, NULL, seen);
 		buf_char(seen, '\n');
 	}
-	fix_time(seen, begun_s);
+	fix_time(seen, begun_s, "\"created\":", 10, "1767225600");
+	fix_time(seen, begun_s, "\"chatcmpl-", 16, "6955b900");
 	/* Nothing of the operator's leaves. */
 	assert_null(memmem(buf_slice(seen).ptr, seen->len, t.api_key, strlen(t.api_key)));
 	relay_result_fini(&res);
