@@ -1,0 +1,232 @@
+#include "handlers/common/paid.h"
+
+#include "base/clock.h"
+#include "gateway/demo.h"
+#include "gateway/policy.h"
+#include "gateway/settle.h"
+
+/* Tokens an answer may have when neither request nor catalogue says, and has, for rates, when the
+ * request does not say. */
+#define OUTPUT_UNKNOWN   16384
+#define OUTPUT_LIKELY    1024
+#define RESERVE_GRACE_MS 30000 /* a reservation outlives the request's own deadline by this */
+
+/* ---- the request ---- */
+
+struct json_limits paid_json_limits(const struct conf *c)
+{
+	return (struct json_limits){
+		.max_depth = (unsigned)conf_int(c, CONF_MAX_DEPTH),
+		.max_keys = (unsigned)conf_int(c, CONF_MAX_KEYS),
+		.depth_setting = "GATEWAY_MAX_DEPTH",
+		.keys_setting = "GATEWAY_MAX_KEYS",
+	};
+}
+
+enum err_code paid_read_body(struct exchange *x, struct slice *body, struct err *e)
+{
+	const struct conf *c = x->front->conf;
+	enum err_code rc = request_read_body(x->rq, (size_t)conf_int(c, CONF_MAX_BODY),
+		"GATEWAY_MAX_BODY", conf_int(c, CONF_BODY_TIMEOUT), body, e);
+
+	if (rc)
+		return rc;
+	request_done_reading(x->rq);
+	x->bytes_in = body->len;
+	return ERR_OK;
+}
+
+void paid_note(struct exchange *x, const struct paid *p)
+{
+	memcpy(x->model, p->req.model, sizeof(x->model));
+	x->stream = p->req.stream;
+}
+
+/* ---- who serves it ---- */
+
+/* May this caller have this model from this provider? */
+static enum err_code check_policies(struct exchange *x, const struct route *route, struct err *e)
+{
+	enum err_code rc = auth_may_use(&x->caller, route->free, exchange_server_hint(x), e);
+
+	if (!rc)
+		rc = policy_model(&x->who, slice_of(route->target.public_id), e);
+	if (!rc)
+		rc = policy_provider(&x->who, slice_of(route->target.slug), e);
+	if (!rc)
+		rc = policy_collection(&x->who, false, route->provider->collects, e);
+	if (!rc && !route->free)
+		rc = policy_may_spend(&x->who, e);
+	return rc;
+}
+
+enum err_code paid_route(struct exchange *x, struct paid *p, struct err *e)
+{
+	struct target *t = &p->route.target;
+	enum err_code rc = route_find(x->front->catalog, p->req.model, &p->route, e);
+
+	if (rc)
+		return rc;
+	x->provider = t->slug;
+	rc = check_policies(x, &p->route, e);
+	if (rc)
+		return rc;
+	if (p->route.provider->demo) {
+		t->unix_socket = demo_start(conf_int(x->front->conf, CONF_DEMO_PACE), e);
+		if (!t->unix_socket)
+			return e->code;
+	}
+	head_add(&x->head, "X-Provider", t->slug);
+	head_add(&x->head, "X-Model", t->public_id);
+	return ERR_OK;
+}
+
+/* ---- the books ---- */
+
+/* Tokens the answer may have: as asked, or otherwise. */
+static int64_t output(const struct paid *p, int64_t otherwise)
+{
+	if (p->no_output)
+		return 0;
+	return p->req.n * (p->req.max_tokens ? p->req.max_tokens : otherwise);
+}
+
+enum err_code paid_admit(struct exchange *x, struct paid *p, struct err *e)
+{
+	const struct conf *c = x->front->conf;
+	const struct catalog_model *m = p->route.model;
+	const struct limits_conf conf = { .free_per_hour = conf_int(c, CONF_FREE_PER_HOUR),
+		.ipv6_prefix_bits = conf_int(c, CONF_IPV6_PREFIX),
+		.buy_url = conf_str(c, CONF_BUY_CREDITS_URL) };
+	struct ip address;
+	const struct limits_who who = { .identity = &x->who,
+		.address = exchange_address(x, &address) ? &address : NULL };
+	struct ledger_now now = ledger_now();
+	struct limits_what what = { .id = ledger_id(slice_of(x->ledger_id)),
+		.prices = m ? m->prices : NULL,
+		.free = p->route.free,
+		.deadline_mono_ms = now.mono_ms + conf_int(c, CONF_DEADLINE) +
+				    conf_int(c, CONF_CLIENT_STALL) + RESERVE_GRACE_MS };
+	struct ledger *l = front_ledger(e);
+	enum err_code rc;
+
+	if (!l)
+		return e->code;
+	what.worst = p->ask;
+	what.worst.max_output_tokens =
+		output(p, m && m->max_output ? m->max_output : OUTPUT_UNKNOWN);
+	what.likely_tokens = p->prompt_tokens + output(p, OUTPUT_LIKELY);
+	rc = limits_admit(l, now, &conf, &who, &what, &p->admission, e);
+	limits_write_head(&p->admission, &x->head);
+	head_add(&x->head, "X-Generation-Id", x->ledger_id);
+	return rc;
+}
+
+void paid_settle(struct exchange *x, struct paid *p)
+{
+	const struct relay_result *res = &p->res;
+	struct err e;
+	struct ledger *l = front_ledger(&e);
+	const struct settle_facts facts = { .identity = &x->who,
+		.provider = p->route.target.slug,
+		.model = p->route.target.public_id,
+		.asked_model = x->model,
+		.usage = &res->usage,
+		.cost = &res->cost,
+		.finish_reason = res->finish_reason,
+		.status = x->status,
+		.stream = x->stream,
+		.free = p->route.free,
+		.client_gone = x->error == ERR_CLIENT_GONE,
+		.attempts = 1,
+		.latency_ms = (clock_mono_us() - x->started_us) / 1000,
+		.ttft_ms = res->ttft_us ? (res->ttft_us - x->started_us) / 1000 + 1 : 0 };
+
+	x->cost_microusd = res->cost.microusd;
+	settle_request(l, &p->admission, &facts);
+}
+
+/* ---- the provider ---- */
+
+static struct relay_conf relay_settings(const struct conf *c)
+{
+	return (struct relay_conf){
+		.connect_ms = conf_int(c, CONF_CONNECT_TIMEOUT),
+		.first_byte_ms = conf_int(c, CONF_FIRST_TOKEN_TIMEOUT),
+		.idle_ms = conf_int(c, CONF_IDLE_TIMEOUT),
+		.client_stall_ms = conf_int(c, CONF_CLIENT_STALL),
+		.deadline_ms = conf_int(c, CONF_DEADLINE),
+		.heartbeat_ms = conf_int(c, CONF_HEARTBEAT),
+		.heartbeat_json = conf_int(c, CONF_HEARTBEAT_JSON) == 1,
+		.max_event_bytes = (size_t)conf_int(c, CONF_MAX_EVENT),
+		.max_answer_bytes = (size_t)conf_int(c, CONF_MAX_ANSWER),
+	};
+}
+
+enum err_code paid_relay(struct exchange *x, struct paid *p, struct err *e)
+{
+	const struct route *route = &p->route;
+	struct relay_result *res = &p->res;
+	struct relay_conf settings = relay_settings(x->front->conf);
+	struct sink_head head = { .status = 200,
+		.length = -1,
+		.streaming = p->req.stream,
+		.content_type =
+			p->req.stream ? "text/event-stream; charset=utf-8" : "application/json",
+		.extra = buf_slice(&x->head) };
+	const struct cost_facts prices = { .table = route->model ? route->model->prices : NULL,
+		.images = p->ask.images,
+		.trusts_cost = route->target.quirks->trusts_cost,
+		.free = route->free };
+	const struct relay_call call = { .target = &route->target,
+		.req = &p->req,
+		.client = request_sink(x->rq),
+		.head = &head,
+		.request_id = x->request_id,
+		.prices = &prices };
+	struct pump *pump = front_pump(e);
+	enum err_code rc = pump ? relay_chat(pump, &settings, &call, res, e) : e->code;
+
+	x->usage = res->usage;
+	x->ttft_us = res->ttft_us;
+	exchange_note(x, res->started || !rc ? 200 : err_status(e), rc);
+	return rc;
+}
+
+void paid_deliver(struct exchange *x, struct paid *p, enum err_code rc, struct err *e)
+{
+	const struct relay_result *res = &p->res;
+	/* Who has left, or was given up after a long wait, is not waited for again. */
+	int64_t patience_ms = rc == ERR_CLIENT_GONE ? 0 : exchange_patience_ms(x);
+	enum err_code sent;
+
+	if (!res->started) {
+		if (!rc)
+			exchange_json(x, 200, buf_slice(&res->answer.json));
+		else if (rc != ERR_CLIENT_GONE)
+			exchange_error(x, e);
+		return;
+	}
+	if (sink_write(request_sink(x->rq),
+		    buf_slice(rc || x->stream ? &res->ending : &res->answer.json)) == SINK_GONE) {
+		rc = ERR_CLIENT_GONE;
+		patience_ms = 0;
+	}
+	sent = request_finish(x->rq, NULL, NULL, patience_ms, e);
+	exchange_note(x, 200, rc ? rc : sent);
+}
+
+void paid_answer(struct exchange *x, struct paid *p)
+{
+	struct err e = { 0 };
+	enum err_code rc = paid_relay(x, p, &e);
+
+	paid_settle(x, p);
+	paid_deliver(x, p, rc, &e);
+	(void)ledger_tick(front_ledger(&e), ledger_now(), NULL);
+}
+
+void paid_fini(struct paid *p)
+{
+	relay_result_fini(&p->res);
+}
