@@ -3,6 +3,8 @@
  * that the gateway answers for (openai-chat.md sections 2, 6, 8; gotchas of section 18). */
 #include "gateway/providers/openai_like.h"
 #include "gateway/providers/openai_request.h"
+#include "gateway/providers/openai_words.h"
+#include "gateway/providers/patch.h"
 #include "gateway/providers/refusal.h"
 #include "gateway/providers/tongue.h"
 
@@ -24,6 +26,7 @@ enum top {
 	TOP_CHOICES,
 	TOP_USAGE,
 	TOP_ERROR,
+	TOP_X_GROQ,
 	TOP_FIELDS
 };
 
@@ -31,7 +34,7 @@ enum top {
 	{ \
 		{ .name = "id" }, { .name = "object" }, { .name = "created" }, \
 			{ .name = "model" }, { .name = "choices" }, { .name = "usage" }, \
-			{ .name = "error" }, \
+			{ .name = "error" }, { .name = "x_groq" }, \
 	}
 
 /* Providers' keys are compared as they are written: nobody escapes them. */
@@ -53,14 +56,76 @@ static void take_head(struct dialect *d, const struct json_member *top, int64_t 
 	snprintf(d->created_text, sizeof(d->created_text), "%lld", (long long)d->created);
 }
 
+static void patch_count(struct patch *p, struct json_value v, int64_t count)
+{
+	int64_t n;
+
+	if (json_int(v, &n) && n == count)
+		return;
+	patch_cut(p, v.raw.ptr, v.raw.ptr + v.raw.len);
+	buf_int(p->out, count);
+}
+
+/* The usage as the client has to read it: all that was counted is in prompt and completion, and
+ * what was cached stands where OpenAI puts it (openai-chat.md section 7). */
+static void write_usage(const struct usage *u, struct json_value usage, struct buf *out)
+{
+	struct patch p = { .out = out, .done = usage.raw.ptr };
+	bool total = false, details = false;
+	struct patch_list list;
+	struct json_iter it;
+	struct json_value v;
+	struct slice key;
+
+	patch_list_begin(&list, usage);
+	json_iter_init(&it, usage);
+	while (json_iter_next(&it, &key, &v)) {
+		if (u->cached_tokens && KEY_IS(key, "prompt_tokens_details") &&
+			v.kind != JSON_OBJECT) {
+			patch_list_drop(&list);
+			continue;
+		}
+		patch_list_keep(&p, &list, key, v);
+		if (KEY_IS(key, "prompt_tokens")) {
+			patch_count(&p, v, u->prompt_tokens);
+		} else if (KEY_IS(key, "completion_tokens")) {
+			patch_count(&p, v, u->completion_tokens);
+		} else if (KEY_IS(key, "total_tokens")) {
+			patch_count(&p, v, u->prompt_tokens + u->completion_tokens);
+			total = true;
+		} else if (KEY_IS(key, "prompt_tokens_details")) {
+			details = true;
+		}
+	}
+	if (!total) {
+		patch_list_add(&p, &list);
+		buf_printf(out, "\"total_tokens\":%lld",
+			(long long)u->prompt_tokens + (long long)u->completion_tokens);
+	}
+	if (!details && u->cached_tokens) {
+		patch_list_add(&p, &list);
+		buf_printf(out, "\"prompt_tokens_details\":{\"cached_tokens\":%lld}",
+			(long long)u->cached_tokens);
+	}
+	patch_list_end(&p, &list);
+	patch_end(&p, usage.raw);
+}
+
 static bool take_usage(struct dialect *d, struct json_value usage)
 {
 	if (usage.kind != JSON_OBJECT)
 		return false;
 	usage_read(usage, d->target->quirks, &d->usage);
 	buf_reset(&d->usage_json);
-	buf_slice_append(&d->usage_json, usage.raw);
+	write_usage(&d->usage, usage, &d->usage_json);
 	return true;
+}
+
+/* Where it should be, or where one provider put it of old. */
+static bool take_top_usage(struct dialect *d, const struct json_member *top)
+{
+	return take_usage(d, top[TOP_USAGE].value) ||
+	       take_usage(d, json_get(top[TOP_X_GROQ].value, "usage"));
 }
 
 /* The member's value becomes this one; where it is missing it is put in front. */
@@ -123,19 +188,6 @@ static void write_answer(struct dialect *d, const struct json_member *top, struc
 
 /* ---- choices ---- */
 
-/* A message or delta of a choice, on its way to being put right. */
-struct words {
-	unsigned index; /* of the choice */
-	bool whole;     /* a message; else a delta */
-	bool first;     /* nothing of this choice came before */
-	size_t text_bytes;
-	/* what was found */
-	bool role, content, wrong;
-	bool empty; /* no member says anything */
-	struct json_value calls;
-	bool calls_right;
-};
-
 static bool is_set(const uint64_t *bits, unsigned i)
 {
 	return bits[i >> 6] >> (i & 63) & 1;
@@ -144,113 +196,6 @@ static bool is_set(const uint64_t *bits, unsigned i)
 static void set(uint64_t *bits, unsigned i)
 {
 	bits[i >> 6] |= UINT64_C(1) << (i & 63);
-}
-
-/* Is this member to be left out? The role is told once, and nulls and empty lists that strict
- * clients choke on are dropped (gotcha 7). */
-static bool is_superfluous(const struct words *w, struct slice key, struct json_value v)
-{
-	if (KEY_IS(key, "role"))
-		return v.kind != JSON_STRING || (!w->whole && !w->first);
-	if (KEY_IS(key, "tool_calls"))
-		return v.kind != JSON_ARRAY || !json_is_truthy(v);
-	return v.kind == JSON_NULL && KEY_IS(key, "function_call");
-}
-
-static bool is_text(struct slice key)
-{
-	return KEY_IS(key, "content") || KEY_IS(key, "reasoning") ||
-	       KEY_IS(key, "reasoning_content") || KEY_IS(key, "refusal");
-}
-
-static void look_at_words(struct dialect *d, struct words *w, struct json_value object)
-{
-	struct json_iter it;
-	struct json_value v;
-	struct slice key;
-
-	w->empty = true;
-	json_iter_init(&it, object);
-	while (json_iter_next(&it, &key, &v)) {
-		w->content |= KEY_IS(key, "content");
-		if (is_superfluous(w, key, v)) {
-			w->wrong = true;
-			continue;
-		}
-		w->role |= KEY_IS(key, "role");
-		if (is_text(key)) {
-			size_t n = v.kind == JSON_STRING ? json_str_bytes(v) : 0;
-
-			w->text_bytes += n;
-			w->empty &= !n && v.kind <= JSON_STRING;
-			continue;
-		}
-		w->empty = false;
-		if (KEY_IS(key, "tool_calls")) {
-			struct tool_pieces p = { v, w->index, w->whole, d->id };
-
-			w->calls = v;
-			w->calls_right = tool_calls_take(&d->calls, &p, &w->text_bytes);
-			w->wrong |= !w->calls_right;
-			set(d->called, w->index);
-		}
-	}
-}
-
-/* Writes the object anew without what is superfluous. false: it cannot be put right. */
-static bool write_words(
-	struct dialect *d, const struct words *w, struct json_value object, struct buf *out)
-{
-	struct json_iter it;
-	struct json_value v;
-	struct slice key;
-	bool first = true;
-
-	buf_char(out, '{');
-	if (!w->role && w->first) {
-		buf_str(out, "\"role\":\"assistant\"");
-		first = false;
-	}
-	json_iter_init(&it, object);
-	while (json_iter_next(&it, &key, &v)) {
-		struct tool_pieces p = { v, w->index, w->whole, d->id };
-
-		if (is_superfluous(w, key, v))
-			continue;
-		if (!first)
-			buf_char(out, ',');
-		first = false;
-		buf_slice_append(out, key);
-		buf_char(out, ':');
-		if (v.kind != JSON_ARRAY || v.raw.ptr != w->calls.raw.ptr || w->calls_right)
-			buf_slice_append(out, v.raw);
-		else if (!tool_calls_write(&d->calls, &p, out))
-			return false;
-	}
-	if (w->whole && !w->content)
-		buf_str(out, first ? "\"content\":null" : ",\"content\":null");
-	buf_char(out, '}');
-	return true;
-}
-
-/* Notes what a message or delta holds and puts it right where it must be. */
-static bool take_words(struct dialect *d, struct words *w, struct json_value object)
-{
-	struct splice *s = &d->splice;
-	size_t from = s->text.len;
-
-	look_at_words(d, w, object);
-	if (w->wrong || (w->whole && !w->content)) {
-		if (!write_words(d, w, object, &s->text))
-			return false;
-		splice_put(s, object.raw, from);
-	} else if (w->first && !w->role) {
-		bool bare = !json_is_truthy(object);
-
-		splice_str(s, (struct slice){ object.raw.ptr + 1, 0 },
-			bare ? "\"role\":\"assistant\"" : "\"role\":\"assistant\",");
-	}
-	return true;
 }
 
 /* Notes and, where needed, rewrites the finish reason of a choice. *again: it had finished. */
@@ -292,7 +237,9 @@ static enum err_code take_finish(
 }
 
 struct choice {
-	struct json_value index, error, message, delta, finish;
+	struct json_value index, error, message, delta, finish, usage;
+	struct slice message_whole; /* with its key */
+	bool more;                  /* another member says something */
 };
 
 static struct choice read_choice(struct json_value object)
@@ -314,6 +261,13 @@ static struct choice read_choice(struct json_value object)
 			c.finish = v;
 		else if (KEY_IS(key, "error"))
 			c.error = v;
+		else if (KEY_IS(key, "usage"))
+			c.usage = v;
+		else if (!KEY_IS(key, "native_finish_reason"))
+			c.more |= json_is_truthy(v);
+		if (KEY_IS(key, "message"))
+			c.message_whole = (struct slice){ key.ptr,
+				(size_t)(v.raw.ptr + v.raw.len - key.ptr) };
 	}
 	return c;
 }
@@ -359,19 +313,16 @@ static enum err_code take_choice(struct dialect *d, struct json_value object, si
 	if (w->first)
 		d->choices_seen++;
 	set(d->seen, w->index);
-	w->empty = true;
-	if (words.kind == JSON_OBJECT) {
-		if (!take_words(d, w, words))
-			return invalid(d, "more tool calls than fit", e);
-	} else {
-		splice_str(s, words.kind ? words.raw : (struct slice){ object.raw.ptr + 1, 0 },
-			words.kind ? "{}"
-			: w->first ? "\"delta\":{\"role\":\"assistant\"},"
-				   : "\"delta\":{},");
-	}
+	w->finishes = w->whole || (c.finish.kind == JSON_STRING && c.finish.raw.len > 2);
+	if (!words_take(d, w, words, object.raw))
+		return invalid(d, "more tool calls than fit", e);
+	/* The whole message once more, at the end of a stream: the client has read it. */
+	if (!w->whole && c.message.kind)
+		splice_str(s, with_comma(object.raw, c.message_whole), "");
+	(void)take_usage(d, c.usage);
 	rc = take_finish(d, w->index, c.finish, &again, e);
-	/* Farewells after the farewell: gotcha 5. */
-	*says = *says || !(w->empty && finished_before);
+	/* Farewells after the farewell (gotcha 5), and floods of empty texts (gotcha 7). */
+	*says = *says || !w->empty || (!finished_before && (w->first || w->finishes || c.more));
 	return rc;
 }
 
@@ -431,7 +382,7 @@ static enum err_code decode_event(struct dialect *d, const struct sse_event *ev,
 		return refusal_of_tree(d->target, (struct json_value){ JSON_OBJECT, text },
 			top[TOP_ERROR].value, e);
 	}
-	usage = take_usage(d, top[TOP_USAGE].value);
+	usage = take_top_usage(d, top);
 	if (!json_is_truthy(top[TOP_CHOICES].value)) {
 		out->kind = usage ? DELTA_USAGE : DELTA_SKIP;
 		return ERR_OK;
@@ -503,7 +454,7 @@ static enum err_code decode(struct dialect *d, struct slice content_type, struct
 	if (d->choices_finished < choices)
 		return err_set(e, ERR_UPSTREAM_CLOSED, "%s sent an answer without a finish reason",
 			d->target->slug);
-	(void)take_usage(d, top[TOP_USAGE].value);
+	(void)take_top_usage(d, top);
 	out->json.max_bytes = 5 * text.len + 8192;
 	write_answer(d, top, text, "chat.completion", true, &out->json);
 	if (!buf_ok(&out->json))

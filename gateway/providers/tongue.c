@@ -173,7 +173,7 @@ void usage_read(struct json_value usage, const struct quirks *q, struct usage *u
 	const struct place places[] = { { "", "prompt_tokens", &u->prompt_tokens },
 		{ "", "completion_tokens", &u->completion_tokens }, { "", "total_tokens", &total },
 		{ "", "cached_tokens", &cached }, { "", "prompt_cache_hit_tokens", &hits },
-		{ in, "cached_tokens", &u->cached_tokens },
+		{ "", "num_cached_tokens", &cached }, { in, "cached_tokens", &u->cached_tokens },
 		{ in, "cache_write_tokens", &u->cache_write_tokens },
 		{ in, "cache_creation_input_tokens", &created },
 		{ out, "reasoning_tokens", &u->reasoning_tokens }, { NULL, NULL, NULL } };
@@ -205,7 +205,8 @@ void usage_read(struct json_value usage, const struct quirks *q, struct usage *u
 
 void dialect_write_usage_object(const struct dialect *d, struct slice extra, struct buf *out)
 {
-	static const char *const money[] = { "cost", "cost_details", "is_byok", "market_cost" };
+	static const char *const money[] = { "cost", "cost_details", "is_byok", "market_cost",
+		"cost_in_usd_ticks" };
 	const struct usage *u = &d->usage;
 	struct json_iter it;
 	struct json_value v;
