@@ -332,7 +332,7 @@ static bool is_secret(const char *name)
 	struct slice s = slice_of(name);
 
 	return row ? row->secret
-		   : slice_ends(s, "_KEY") || slice_ends(s, "_TOKEN") || slice_ends(s, "_SECRET");
+		   : slice_ends(s, "_KEY") || strstr(name, "_TOKEN") || slice_ends(s, "_SECRET");
 }
 
 /* Reads path; a missing file is ERR_NOT_FOUND. */

@@ -68,16 +68,50 @@ static bool add(struct listing *l, const char *name, const char *value, enum con
 	return true;
 }
 
+/* Customary names of clouds, and whether their values may be seen. */
+static const struct {
+	const char *name;
+	bool public;
+} clouds[] = {
+	{ "AWS_ACCESS_KEY_ID", false },
+	{ "AWS_SECRET_ACCESS_KEY", false },
+	{ "AWS_SESSION_TOKEN", false },
+	{ "AWS_BEARER_TOKEN_BEDROCK", false },
+	{ "AWS_REGION", true },
+	{ "AWS_DEFAULT_REGION", true },
+	{ "GOOGLE_APPLICATION_CREDENTIALS", true },
+	{ "VERTEX_ACCESS_TOKEN", false },
+	{ "VERTEX_PROJECT", true },
+	{ "VERTEX_LOCATION", true },
+	{ "GOOGLE_CLOUD_PROJECT", true },
+	{ "GOOGLE_CLOUD_LOCATION", true },
+};
+
+#define CLOUDS (sizeof(clouds) / sizeof(clouds[0]))
+
+/* Its place in the table; CLOUDS = it has none. */
+static size_t cloud_of(struct slice name)
+{
+	size_t i = 0;
+
+	while (i < CLOUDS && !slice_is(name, clouds[i].name))
+		i++;
+	return i;
+}
+
 static bool is_of_a_provider(struct slice name)
 {
 	return !slice_starts(name, "GATEWAY_") &&
 	       (slice_ends(name, "_API_KEY") || slice_ends(name, "_BASE_URL") ||
-		       slice_ends(name, "_DIALECT"));
+		       slice_ends(name, "_DIALECT") || cloud_of(name) < CLOUDS);
 }
 
 static bool is_public(struct slice name)
 {
-	return slice_ends(name, "_BASE_URL") || slice_ends(name, "_DIALECT");
+	size_t cloud = cloud_of(name);
+
+	return slice_ends(name, "_BASE_URL") || slice_ends(name, "_DIALECT") ||
+	       (cloud < CLOUDS && clouds[cloud].public);
 }
 
 /* names keeps the copies that the listing lends. */
