@@ -38,3 +38,18 @@ struct json_value member_read(struct json_value object, const char *name)
 	members_read(object, &name, 1, &v);
 	return v;
 }
+
+bool member_is_blank(struct json_value v)
+{
+	struct slice s = member_inner(v);
+
+	while (s.len) {
+		if (s.ptr[0] == ' ')
+			s = slice_from(s, 1);
+		else if (slice_starts(s, "\\n") || slice_starts(s, "\\t") || slice_starts(s, "\\r"))
+			s = slice_from(s, 2);
+		else
+			return false;
+	}
+	return true;
+}

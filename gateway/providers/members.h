@@ -23,4 +23,7 @@ static inline struct slice member_inner(struct json_value v)
 	return (struct slice){ v.raw.ptr + 1, v.raw.len - 2 };
 }
 
+/* Does a string hold nothing but blanks? */
+bool member_is_blank(struct json_value v);
+
 #endif

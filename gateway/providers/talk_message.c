@@ -62,22 +62,6 @@ enum err_code draft_wrong(
 
 /* ---- what parts share ---- */
 
-/* Does the text hold nothing but blanks? */
-static bool is_blank(struct json_value text)
-{
-	struct slice s = member_inner(text);
-
-	while (s.len) {
-		if (s.ptr[0] == ' ')
-			s = slice_from(s, 1);
-		else if (slice_starts(s, "\\n") || slice_starts(s, "\\t") || slice_starts(s, "\\r"))
-			s = slice_from(s, 2);
-		else
-			return false;
-	}
-	return true;
-}
-
 /* Where Google's signature stands beside a text or call; JSON_ABSENT when it does not. */
 static struct json_value signature_in(
 	struct json_value extra_content, struct json_value specific_fields)
@@ -96,7 +80,7 @@ static void say(struct draft *d, enum speaker who, struct part *p)
 	p->kind = PART_TEXT;
 	if (!draft_takes(d, SLICE(GOOGLE)))
 		p->signature = ABSENT;
-	if (p->signature.kind != JSON_ABSENT || !is_blank(p->value))
+	if (p->signature.kind != JSON_ABSENT || !member_is_blank(p->value))
 		(void)draft_part(d, who, p);
 }
 
@@ -264,7 +248,7 @@ static enum err_code read_system(struct draft *d, const struct json_value *m, st
 
 	if (d->user_seen && d->rules->late_system_in_turn)
 		return read_user(d, m[CONTENT], m[CACHE_CONTROL], e);
-	if (m[CONTENT].kind == JSON_STRING && !is_blank(p.value))
+	if (m[CONTENT].kind == JSON_STRING && !member_is_blank(p.value))
 		draft_system(d, &p);
 	json_iter_init(&it, m[CONTENT]);
 	for (unsigned i = 0; json_iter_next(&it, &none, &v); i++) {
@@ -275,7 +259,7 @@ static enum err_code read_system(struct draft *d, const struct json_value *m, st
 		if (p.kind != PART_TEXT)
 			return part_wrong(&p, e, "type", "must be \"text\" in a system message");
 		p.signature = ABSENT;
-		if (!is_blank(p.value))
+		if (!member_is_blank(p.value))
 			draft_system(d, &p);
 	}
 	if (d->system_count > before && d->system[d->system_count - 1].cache.kind == JSON_ABSENT)
