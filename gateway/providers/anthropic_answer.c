@@ -411,21 +411,20 @@ enum err_code anthropic_decode(struct dialect *d, struct slice content_type, str
 
 /* ---- streams ---- */
 
-static enum err_code on_message_start(struct dialect *d, struct state *s, struct json_value message,
-	struct delta *out, struct err *e)
+/* Nothing is told yet: Anthropic may find itself overloaded before the first block, and then
+ * somebody else can still answer. */
+static enum err_code on_message_start(
+	struct dialect *d, struct state *s, struct json_value message, struct err *e)
 {
 	struct json_value id = json_get(message, "id");
 
-	if (s->started && id.kind == JSON_STRING && !json_str_is(id.raw, d->id)) {
-		out->kind = DELTA_ERROR;
+	if (s->started && id.kind == JSON_STRING && !json_str_is(id.raw, d->id))
 		return err_set(e, ERR_UPSTREAM_INVALID, "%s began another message in one stream",
 			d->target->slug);
-	}
 	s->started = true;
 	reply_id(d, id);
-	reply_begin(d, 0);
 	take_usage(d, s, json_get(message, "usage"));
-	return reply_chunk(d, out, e);
+	return ERR_OK;
 }
 
 static void on_delta(struct dialect *d, struct state *s, struct json_value delta)
@@ -518,10 +517,12 @@ enum err_code anthropic_decode_event(struct dialect *d, const struct sse_event *
 	case EVENT_UNKNOWN:
 		return ERR_OK;
 	case EVENT_MESSAGE_START:
-		return on_message_start(d, s, top[MESSAGE].value, out, e);
+		rc = on_message_start(d, s, top[MESSAGE].value, e);
+		break;
 	case EVENT_BLOCK_START:
 		end_block(d, s);
 		s->index = index;
+		reply_begin(d, 0);
 		begin_block(d, s, top[BLOCK].value);
 		break;
 	case EVENT_BLOCK_DELTA:
