@@ -1,5 +1,7 @@
 #include "gateway/providers/refusal.h"
 
+#include "gateway/providers/openai_like.h"
+
 #include <ctype.h>
 
 #define TEXT_MAX   ((size_t)64 << 10) /* bytes of a provider's words that are looked at */
@@ -60,7 +62,7 @@ static bool find_text(struct json_value o, unsigned depth, struct buf *out)
 		v = json_get(o, names[i]);
 		if (v.kind == JSON_ARRAY)
 			v = json_get(json_at(v, 0), "msg");
-		if (take(v, out))
+		if (take(v, out) || (v.kind == JSON_OBJECT && find_text(v, depth - 1, out)))
 			return true;
 	}
 	return take(json_get(json_at(json_get(o, "errors"), 0), "message"), out) ||
@@ -148,18 +150,60 @@ static void polish(
 	buf_fini(text);
 }
 
+/* What the provider's row says of its codes and words; where it says nothing, *known is false. */
+static enum saying_means meaning_of(
+	const struct target *t, const char *code, const char *message, bool *known)
+{
+	const struct saying *s = t->quirks->says;
+
+	*known = true;
+	for (; s && (s->code || s->words); s++)
+		if ((!s->code || strcmp(s->code, code) == 0) &&
+			(!s->words || strcasestr(message, s->words)))
+			return s->means;
+	*known = false;
+	return MEANS_REQUEST;
+}
+
+/* The same for all providers, from status and words. */
+static enum saying_means usual_meaning(int status, const char *code, const char *message)
+{
+	static const char *const too_long[] = { "maximum context length", "maximum prompt length",
+		"prompt is too long", "context_length_exceeded", "input token count",
+		"too many tokens", "exceeds the context window", "input is too long",
+		"max_prompt_tokens", "max_model_len", "max_new_tokens",
+		"request too large for model", "reduce the length of the messages", NULL };
+	static const char *const no_money[] = { "insufficient_quota", "credit balance is too low",
+		"NOT_ENOUGH_BALANCE", "exceeded_current_quota", NULL };
+
+	if ((status == 400 || status == 413 || status == 422 || status == 502) &&
+		(has_any(message, too_long) || has_any(code, too_long)))
+		return MEANS_TOO_LONG;
+	if (status == 402 || has_any(code, no_money) || has_any(message, no_money))
+		return MEANS_MONEY;
+	if (status == 401 || status == 403)
+		return MEANS_KEY;
+	return status == 408 || status == 409 || status == 429 || status >= 500 ? MEANS_AGAIN
+										: MEANS_REQUEST;
+}
+
 static enum err_code make(const struct target *t, int status, struct json_value tree,
 	struct slice body, struct err *e)
 {
-	static const char *const too_long[] = { "maximum context length", "prompt is too long",
-		"context_length_exceeded", "input token count", "too many tokens",
-		"exceeds the context window", "input is too long", "max_prompt_tokens",
-		"request too large for model", NULL };
-	static const char *const no_money[] = { "insufficient_quota", "credit balance is too low",
-		"NOT_ENOUGH_BALANCE", "exceeded_current_quota", NULL };
+	/* What a meaning makes of the status, where the provider's own does not tell. */
+	static const int statuses[] = { [MEANS_KEY] = 401,
+		[MEANS_MONEY] = 503,
+		[MEANS_RATE] = 429,
+		[MEANS_OVERLOAD] = 503,
+		[MEANS_FAILURE] = 502,
+		[MEANS_REQUEST] = 400,
+		[MEANS_NOT_FOUND] = 404 };
 	struct buf text = { .max_bytes = TEXT_MAX }, code_text = { .max_bytes = TEXT_MAX };
+	int answered = status >= 400 && status <= 599 ? status : 502;
 	char code[64], message[420];
+	enum saying_means means;
 	enum err_code rc;
+	bool told;
 
 	find_code(tree, &code_text);
 	if (tree.kind == JSON_ABSENT)
@@ -168,29 +212,33 @@ static enum err_code make(const struct target *t, int status, struct json_value 
 		buf_reset(&text);
 	polish(t, &code_text, "", code, sizeof(code));
 	polish(t, &text, "no explanation given", message, sizeof(message));
-	if ((status == 400 || status == 413 || status == 422 || status == 502) &&
-		(has_any(message, too_long) || has_any(code, too_long))) {
+	means = meaning_of(t, code, message, &told);
+	if (!told)
+		means = usual_meaning(status, code, message);
+	else if (means < sizeof(statuses) / sizeof(statuses[0]) && statuses[means])
+		answered = statuses[means];
+	switch (means) {
+	case MEANS_TOO_LONG:
 		rc = err_set(e, ERR_CONTEXT_LENGTH, "%s: %s", t->slug, message);
-		goto out;
-	}
-	if (status == 402 || has_any(code, no_money) || has_any(message, no_money)) {
+		break;
+	case MEANS_MONEY:
 		/* The operator's account, not the caller's: nothing the caller could pay (402 would
 		 * say so). */
 		rc = err_set(e, ERR_UPSTREAM_STATUS,
 			"%s cannot serve this gateway at present (account)", t->slug);
-		e->status = status == 402 ? 503 : status;
+		e->status = answered == 402 ? 503 : answered;
 		e->retry = -1;
-	} else if (status == 401 || status == 403) {
+		break;
+	case MEANS_KEY:
 		rc = err_set(e, ERR_UPSTREAM_STATUS,
 			"%s refused the gateway's own key or its rights: %s", t->slug, message);
-		e->status = status;
-	} else {
+		e->status = answered;
+		break;
+	default:
 		rc = err_set(e, ERR_UPSTREAM_STATUS, "%s: %s", t->slug, message);
-		e->status = status >= 400 && status <= 599 ? status : 502;
-		e->retry =
-			status == 408 || status == 409 || status == 429 || status >= 500 ? 1 : -1;
+		e->status = answered;
+		e->retry = means == MEANS_REQUEST || means == MEANS_NOT_FOUND ? -1 : 1;
 	}
-out:
 	e->upstream_status = status;
 	str_copy_cut(e->provider, sizeof(e->provider), t->slug);
 	str_copy_cut(e->provider_code, sizeof(e->provider_code), code);

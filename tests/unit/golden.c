@@ -15,6 +15,8 @@
  *     tests/fixtures/DIALECT/NAME.STATUS.error.*    a refusal with that status
  *     tests/fixtures/DIALECT/NAME.STATUS.error.txt  the error the client must get
  *
+ * What came back came from the provider "lab", unless its slug stands behind NAME:
+ * NAME.SLUG.stream.sse, NAME.SLUG.answer.json, NAME.SLUG.STATUS.error.*.
  * NAME's request is that of its .chat.json or of chat/, else chat/text.json. The model goes out
  * without its author's prefix, since what is sent depends on it.
  * With GOLDEN_ACCEPT=1 the expectations that exist (empty ones too) are written anew: make
@@ -163,6 +165,21 @@ static void name_of(const char *path, char *name, size_t size)
 	snprintf(name, size, "%.*s", (int)strcspn(base, "."), base);
 }
 
+/* "…/name.slug.rest" → "slug"; "lab" where none stands there. */
+static void slug_of(const char *path, char *slug, size_t size)
+{
+	const char *rest = strrchr(path, '/') + 1;
+	int n;
+
+	rest += strcspn(rest, ".") + 1;
+	n = (int)strcspn(rest, ".");
+	if (slice_starts(slice_of(rest), "stream.") || slice_starts(slice_of(rest), "answer.") ||
+		(*rest >= '4' && *rest <= '5'))
+		snprintf(slug, size, "lab");
+	else
+		snprintf(slug, size, "%.*s", n, rest);
+}
+
 /* The path of an expectation: that of the input with its end replaced. */
 static void beside(const char *path, const char *end, const char *with, char *out, size_t size)
 {
@@ -217,6 +234,9 @@ static void fix_time(
 	}
 }
 
+/* Who answers. */
+static char answering[SLUG_MAX];
+
 /* What the client sees: the stream, the answer, or the error with its status. */
 static void run(const char *name, bool stream, bool include_usage, struct buf *seen)
 {
@@ -240,7 +260,7 @@ static void run(const char *name, bool stream, bool include_usage, struct buf *s
 	enum err_code rc;
 
 	assert_int_equal(chat_parse(buf_slice(&body), &limits, &req, &e), ERR_OK);
-	t = target_of("lab", &req);
+	t = target_of(answering, &req);
 	req.stream = stream;
 	req.include_usage = include_usage;
 	rc = relay_chat(NULL, &conf, &call, &res, &e);
@@ -300,6 +320,7 @@ static void stream_of(const char *path, bool include_usage)
 	char name[64], expected[256];
 
 	name_of(path, name, sizeof(name));
+	slug_of(path, answering, sizeof(answering));
 	beside(path, strrchr(path, '.'), include_usage ? ".usage.sse" : ".chat.sse", expected,
 		sizeof(expected));
 	feed.text = buf_slice(&text);
@@ -350,7 +371,7 @@ static void for_each(const char *pattern, void (*one)(const char *path))
 
 static void one_request(const char *path)
 {
-	char name[64], slug[64];
+	char name[64], slug[SLUG_MAX];
 	struct buf body;
 	struct target t;
 	struct chat_req req;
@@ -358,8 +379,7 @@ static void one_request(const char *path)
 	struct err e = { 0 };
 
 	name_of(path, name, sizeof(name));
-	snprintf(slug, sizeof(slug), "%s", strrchr(path, '/') + 1 + strlen(name) + 1);
-	slug[strcspn(slug, ".")] = '\0';
+	slug_of(path, slug, sizeof(slug));
 	body = request_of(name);
 	assert_int_equal(chat_parse(buf_slice(&body), &limits, &req, &e), ERR_OK);
 	t = target_of(slug, &req);
@@ -395,6 +415,7 @@ static void one_answer(const char *path)
 	char name[64], expected[256];
 
 	name_of(path, name, sizeof(name));
+	slug_of(path, answering, sizeof(answering));
 	feed.text = buf_slice(&text);
 	feed.status = 200;
 	feed.content_type = "application/json";
@@ -416,6 +437,7 @@ static void one_refusal(const char *path)
 	int64_t status;
 
 	assert_non_null(at);
+	slug_of(path, answering, sizeof(answering));
 	assert_true(str_int((struct slice){ at - 3, 3 }, 400, 599, &status));
 	beside(path, at, ".error.txt", expected, sizeof(expected));
 	feed.text = buf_slice(&text);
