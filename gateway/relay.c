@@ -2,6 +2,7 @@
 
 #include "base/aws_frames.h"
 #include "base/clock.h"
+#include "gateway/byok.h"
 #include "gateway/chat.h"
 #include "gateway/sign.h"
 
@@ -507,6 +508,11 @@ enum err_code relay_chat(struct pump *pump, const struct relay_conf *conf,
 	if (rc) {
 		if (!e->provider[0] && e->code >= ERR_UPSTREAM_STATUS)
 			str_copy_cut(e->provider, sizeof(e->provider), t->slug);
+		if (call->prices->byok && e->code == ERR_UPSTREAM_STATUS) {
+			byok_explain(
+				res->upstream_status >= 400 ? res->upstream_status : e->status, e);
+			rc = e->code;
+		}
 		count_usage(&r, false);
 		if (res->started)
 			put_failure(&r, e, call->request_id);

@@ -47,7 +47,8 @@ struct relay_call {
 	struct sink *client;
 	const struct sink_head *head;    /* what begins a good answer: status 200, headers */
 	const char *request_id;          /* names the request in error events */
-	const struct cost_facts *prices; /* usage is filled in here; the client is told the cost */
+	const struct cost_facts *prices; /* usage is filled in here; the client is told the cost;
+					  * byok: a refusal of the key is the client's affair */
 };
 
 /* After ERR_OK a stream was written up to res->ending; an answer stands in res->answer (when

@@ -126,6 +126,7 @@ static void fill(struct ledger *l, struct ledger_now now, const struct settle_fa
 		.price_version = f->cost->price_version,
 		.status = (uint16_t)f->status,
 		.flags = (uint16_t)((f->stream ? RECORD_STREAM : 0) | (f->free ? RECORD_FREE : 0) |
+				    (f->byok ? RECORD_BYOK : 0) |
 				    (f->client_gone ? RECORD_CLIENT_GONE : 0)),
 		.usage_state = (uint8_t)state_of(u),
 		.attempts = (uint8_t)(f->attempts < 255 ? f->attempts : 255),

@@ -22,6 +22,7 @@ struct settle_facts {
 	const char *finish_reason; /* "" = none */
 	int status;                /* HTTP, towards the client */
 	bool stream, free, client_gone;
+	bool byok;          /* with the caller's own key */
 	unsigned attempts;  /* upstream calls */
 	int64_t latency_ms; /* request received to its end */
 	int64_t ttft_ms;    /* 0 = no token came */

@@ -441,6 +441,25 @@ static void a_refusal_keeps_its_status(void **state)
 	assert_refused(&c, ERR_UPSTREAM_STATUS, 429);
 }
 
+/* Fails when relay_chat() leaves byok_explain() out (tried). */
+static void a_refusal_of_the_callers_own_key_is_marked_as_such(void **state)
+{
+	static const script plays[] = { says_401, says_429, says_error_first };
+	static const int statuses[] = { 401, 429, 429 };
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		struct call c = call_of(true);
+
+		server.play = plays[i];
+		c.byok = true;
+		place_call(pump, &server, &c);
+		read_all(&c);
+		assert_true(slice_starts(slice_of(c.e.message), "[BYOK] lab: "));
+		assert_refused(&c, ERR_BYOK, statuses[i]);
+	}
+}
+
 static void what_is_no_answer_is_an_error_of_the_gateway(void **state)
 {
 	(void)state;
@@ -678,6 +697,7 @@ int main(void)
 		cmocka_unit_test(a_stall_is_a_timeout_and_cancels_the_provider),
 		cmocka_unit_test(the_deadline_ends_a_stream_that_goes_on),
 		cmocka_unit_test(a_refusal_keeps_its_status),
+		cmocka_unit_test(a_refusal_of_the_callers_own_key_is_marked_as_such),
 		cmocka_unit_test(what_is_no_answer_is_an_error_of_the_gateway),
 		cmocka_unit_test(a_first_byte_that_does_not_come_is_a_timeout),
 		cmocka_unit_test(an_answer_above_the_limit_is_refused),

@@ -195,6 +195,7 @@ static void script_stop(struct provider_script *s)
 struct call {
 	const char *url; /* NULL = the scripted provider */
 	bool stream, include_usage;
+	bool byok;         /* with the caller's own key */
 	size_t body_bytes; /* of padding in the message */
 	struct relay_conf conf;
 	int client[2]; /* [0] is ours, [1] the gateway's */
@@ -257,8 +258,8 @@ static void place_call(struct pump *pump, const struct provider_script *s, struc
 		open_client(c);
 	out_init(&out, c->client[1], false, 1);
 	c->rc = relay_chat(pump, &c->conf,
-		&(struct relay_call){
-			&t, &req, &out.sink, &head, "req_1", &(struct cost_facts){ 0 } },
+		&(struct relay_call){ &t, &req, &out.sink, &head, "req_1",
+			&(struct cost_facts){ .byok = c->byok } },
 		&c->res, &c->e);
 	(void)sink_write(&out.sink, buf_slice(&c->res.ending));
 	out_fini(&out);

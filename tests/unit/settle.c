@@ -163,7 +163,29 @@ static void nobody_and_nothing_leave_a_line_too(void **state)
 	assert_int_equal(r.status, 499);
 	assert_true(r.flags & RECORD_FREE);
 	assert_true(r.flags & RECORD_CLIENT_GONE);
+	assert_false(r.flags & RECORD_BYOK);
 	assert_string_equal(settle_finish_reason(r.finish_reason), "");
+	ledger_close(l);
+}
+
+static void a_request_with_the_callers_own_key_costs_nothing_and_says_what_it_was_worth(
+	void **state)
+{
+	static const struct cost worth = { .market_microusd = 700, .waived = true };
+	struct ledger *l = open_ledger();
+	struct settle_facts f = a_call();
+	struct admission a = { .lease = { .id = id_of(10) } };
+	struct record_settle r;
+
+	(void)state;
+	f.cost = &worth;
+	f.byok = true;
+	settle_request(l, &a, &f);
+	r = line_of(l, 10);
+	assert_true(r.flags & RECORD_BYOK);
+	assert_int_equal(r.cost_microusd, 0);
+	assert_int_equal(r.upstream_microusd, 700);
+	assert_int_equal(account_of(l, USER).charged, 0);
 	ledger_close(l);
 }
 
@@ -304,6 +326,7 @@ int main(void)
 		T(a_line_says_who_what_and_how_much),
 		T(an_organisation_pays_for_its_member),
 		T(nobody_and_nothing_leave_a_line_too),
+		T(a_request_with_the_callers_own_key_costs_nothing_and_says_what_it_was_worth),
 		T(a_request_is_charged_once_however_often_it_is_settled),
 		T(hostile_figures_are_billed_as_far_as_the_books_go),
 		T(every_known_finish_reason_is_kept),
