@@ -1,5 +1,7 @@
 #include "gateway/catalog_data.h"
 
+#include "store/home.h"
+
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +39,9 @@ void catalog_fini(struct catalog *c)
 		next = o->next;
 		free(o);
 	}
+	json_object_put(c->made_rows);
+	json_object_put(c->prices_tree);
+	json_object_put(c->found_tree);
 	json_object_put(c->models_tree);
 	json_object_put(c->providers_tree);
 	free(c);
@@ -123,22 +128,34 @@ static enum err_code find_folder(const struct conf *conf, char folder[PATH_MAX],
 		folder);
 }
 
-static enum err_code load(struct catalog *c, const struct conf *conf, struct err *e)
+enum err_code catalog_find_files(const struct conf *conf, struct catalog_files *f, struct err *e)
 {
-	char folder[PATH_MAX], file[PATH_MAX + 32];
+	const char *home = conf_str(conf, CONF_HOME);
+	char folder[PATH_MAX];
 	enum err_code rc = find_folder(conf, folder, e);
 
 	if (rc)
 		return rc;
-	snprintf(file, sizeof(file), "%s/providers.json", folder);
-	rc = catalog_read_providers(c, file, e);
-	if (rc)
-		return rc;
-	snprintf(file, sizeof(file), "%s/models.json", folder);
-	rc = catalog_read_models(c, file, e);
-	if (rc)
-		return rc;
-	return catalog_apply_settings(c, conf, e);
+	snprintf(f->path[CATALOG_FILE_PROVIDERS], CATALOG_PATH_MAX, "%s/providers.json", folder);
+	snprintf(f->path[CATALOG_FILE_MODELS], CATALOG_PATH_MAX, "%s/models.json", folder);
+	f->path[CATALOG_FILE_FOUND][0] = f->path[CATALOG_FILE_PRICES][0] = '\0';
+	if (!home[0])
+		return ERR_OK;
+	rc = home_path(home, "models.json", f->path[CATALOG_FILE_FOUND], e);
+	return rc ? rc : home_path(home, "prices.json", f->path[CATALOG_FILE_PRICES], e);
+}
+
+static enum err_code load(struct catalog *c, const struct conf *conf, struct err *e)
+{
+	struct catalog_files f;
+	enum err_code rc = catalog_find_files(conf, &f, e);
+
+	if (!rc)
+		rc = catalog_read_providers(c, f.path[CATALOG_FILE_PROVIDERS], e);
+	if (!rc)
+		rc = catalog_read_models(c, f.path[CATALOG_FILE_MODELS], f.path[CATALOG_FILE_FOUND],
+			f.path[CATALOG_FILE_PRICES], e);
+	return rc ? rc : catalog_apply_settings(c, conf, e);
 }
 
 enum err_code catalog_load(const struct conf *conf, struct catalog **out, struct err *e)
@@ -192,6 +209,31 @@ const struct catalog_provider *catalog_model_server(
 		if (c->providers[i].public_ids && c->providers[i].configured)
 			return &c->providers[i];
 	return NULL;
+}
+
+bool catalog_native_id(const struct catalog *c, const struct catalog_provider *p, struct slice id,
+	char out[MODEL_ID_MAX])
+{
+	struct json_object *ids = c->providers_more[p - c->providers].native_ids;
+	struct slice beginning = { "", 0 }, rest = id;
+	int n;
+
+	if (!ids)
+		return slice_copy(id, out, MODEL_ID_MAX);
+	json_object_object_foreach(ids, from, to)
+	{
+		struct slice said = slice_of(json_object_get_string(to));
+
+		/* A whole id counts more than the beginning of one. */
+		if (slice_is_nocase(id, from))
+			return slice_copy(said, out, MODEL_ID_MAX);
+		if (slice_ends(said, "/") && slice_starts_nocase(id, from)) {
+			beginning = said;
+			rest = slice_from(id, strlen(from));
+		}
+	}
+	n = snprintf(out, MODEL_ID_MAX, "%.*s%.*s", SLICE_ARG(beginning), SLICE_ARG(rest));
+	return n >= 0 && n < MODEL_ID_MAX;
 }
 
 bool catalog_demo_is_on(const struct catalog *c)

@@ -1,8 +1,10 @@
 /* gateway/catalog.h - the models and providers we know of, read from data files.
  *
- * models.json and providers.json of GATEWAY_CATALOGUE say what exists; the settings say what is
- * configured (a key, or a base URL for providers that need none). Models in the list come from
- * pricing-seed.json; schemas of the listings: kilo-contract.md sections 13 to 15.
+ * models.json and providers.json of GATEWAY_CATALOGUE say what exists; over them lie models.json
+ * and prices.json of GATEWAY_HOME (prices.h): what providers were found to have, and the
+ * operator's prices. The settings say what is configured (a key, or a base URL for providers that
+ * need none). Models in the list come from pricing-seed.json; schemas of the listings:
+ * kilo-contract.md sections 13 to 15.
  *
  * Ownership: a catalogue is read once and never changes; all it lends lives until
  *            catalog_fini(). It borrows texts of the settings, which must outlive it.
@@ -52,9 +54,28 @@ struct catalog_model {
 	const struct cost_table *prices;         /* of that provider; NULL = unknown */
 	bool free; /* costs the caller nothing: may be used anonymously */
 	bool embedding;
+	bool hidden; /* by the operator: as if it did not exist */
+	bool gone;   /* its provider no longer lists it: not listed here either, but asked for */
 };
 
 struct catalog;
+
+enum catalog_file {
+	CATALOG_FILE_PROVIDERS,
+	CATALOG_FILE_MODELS,
+	CATALOG_FILE_FOUND,
+	CATALOG_FILE_PRICES,
+	CATALOG_FILES
+};
+
+#define CATALOG_PATH_MAX 4160
+
+/* Where they are; "" for those of GATEWAY_HOME when that is not set. */
+struct catalog_files {
+	char path[CATALOG_FILES][CATALOG_PATH_MAX];
+};
+MUST_CHECK enum err_code catalog_find_files(
+	const struct conf *conf, struct catalog_files *f, struct err *e);
 
 /* Appends an address with "{place}" filled in. "{place-}" is the value and a hyphen, or nothing for
  * "global", which is no part of a host's name. False, and nothing is appended, for a value with
@@ -80,6 +101,11 @@ const struct catalog_model *catalog_model_find(const struct catalog *c, struct s
  * the first configured router that knows it by its id. NULL when there is none. */
 const struct catalog_provider *catalog_model_server(
 	const struct catalog *c, const struct catalog_model *m);
+
+/* Writes what p calls a model that others know as id: Vercel says zai/glm-5 for z-ai/glm-5. False
+ * when that is too long. */
+MUST_CHECK bool catalog_native_id(const struct catalog *c, const struct catalog_provider *p,
+	struct slice id, char out[MODEL_ID_MAX]);
 
 /* Is the demonstration on: GATEWAY_DEMO=1, or "auto" and no real provider configured? */
 bool catalog_demo_is_on(const struct catalog *c);

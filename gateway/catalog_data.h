@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "gateway/catalog.h"
+#include "gateway/schema.h"
 
 #define CATALOG_PROVIDERS_MAX 256 /* those that GATEWAY_PROVIDERS adds included */
 #define CATALOG_MODELS_MAX    4096
@@ -19,19 +20,34 @@ struct catalog_pattern {
 	struct json_object *providers;
 };
 
+/* How the prices in a provider's own list of models are meant. */
+enum catalog_list_unit {
+	CATALOG_LIST_NO_PRICES,
+	CATALOG_LIST_PER_TOKEN,      /* USD, decimal texts */
+	CATALOG_LIST_PER_MILLION,    /* USD for a million tokens, numbers */
+	CATALOG_LIST_CENTS_PER_100M, /* US cents for 100 million tokens, whole numbers */
+	CATALOG_LIST_FREE,           /* a server of the operator's own: everything costs 0 */
+};
+
 /* What a provider's row says beyond struct catalog_provider. */
 struct catalog_provider_more {
-	const char *file_url;        /* base_url of the file: public, unlike the operator's */
-	const char *host_variable;   /* e.g. "OLLAMA_HOST"; NULL = none */
-	struct json_object *keys;    /* array; NULL = none */
-	struct json_object *places;  /* of its URL: {"region":["AWS_REGION"]}; NULL = none */
-	bool keyless;                /* needs no key: the operator must say that it is there */
-	struct json_object *listing; /* NULL for providers that only the settings name */
+	const char *file_url;           /* base_url of the file: public, unlike the operator's */
+	const char *host_variable;      /* e.g. "OLLAMA_HOST"; NULL = none */
+	struct json_object *keys;       /* array; NULL = none */
+	struct json_object *places;     /* of its URL: {"region":["AWS_REGION"]}; NULL = none */
+	bool keyless;                   /* needs no key: the operator must say that it is there */
+	struct json_object *listing;    /* NULL for providers that only the settings name */
+	struct json_object *native_ids; /* {"z-ai/":"zai/"}; NULL = none */
+	const char *list_path;          /* of its list of models; "" = has none */
+	const char *list_url; /* the same somewhere else, when base_url is the file's; "" */
+	enum catalog_list_unit list_unit;
 };
 
 struct catalog_model_more {
 	struct json_object *row;
-	int preferred; /* place in the preferred list from 1, 0 = not in it */
+	const char *price_date; /* the day from which its prices are known; lent by a tree */
+	const char *source;     /* who named them: slug of a provider, "operator"; "" = the file */
+	int preferred;          /* place in the preferred list from 1, 0 = not in it */
 };
 
 struct catalog_owned {
@@ -40,7 +56,11 @@ struct catalog_owned {
 
 struct catalog {
 	struct json_object *models_tree, *providers_tree;
-	const char *date; /* of models.json, "2026-11-21" */
+	struct json_object *found_tree; /* what providers were found to have; NULL = no such file */
+	struct json_object *prices_tree; /* the operator's prices; NULL = no such file */
+	struct json_object *made_rows;   /* an array of rows that were put together */
+	const char *shipped_date;        /* of models.json, "2026-11-21" */
+	const char *date; /* the latest of all files that say which models there are */
 	struct catalog_provider *providers;
 	struct catalog_provider_more *providers_more;
 	size_t provider_count;
@@ -63,9 +83,17 @@ MUST_CHECK char *catalog_keep_text(struct catalog *c, struct slice text);
 /* The cell of an id in the hash table: the one that holds it, or the free one where it belongs. */
 size_t catalog_cell(const struct catalog *c, struct slice id);
 
-/* Read a file into the empty catalogue, providers first. ERR_CONF names file and member. */
+/* Reads a file whose outermost object has these members, the first two of them version and date.
+ * ERR_CONF names file and member; *tree is to be freed in any case. */
+MUST_CHECK enum err_code catalog_open_file(const char *file, const struct schema_row *rows,
+	size_t n, struct json_object **tree, struct json_object **v, struct err *e);
+bool catalog_is_date(const char *s); /* "2026-11-21" */
+
+/* Read a file into the empty catalogue, providers first. ERR_CONF names file and member. found and
+ * prices are files of GATEWAY_HOME that lie over it (prices.h); they may be missing. */
 MUST_CHECK enum err_code catalog_read_providers(struct catalog *c, const char *file, struct err *e);
-MUST_CHECK enum err_code catalog_read_models(struct catalog *c, const char *file, struct err *e);
+MUST_CHECK enum err_code catalog_read_models(
+	struct catalog *c, const char *file, const char *found, const char *prices, struct err *e);
 
 /* The name of a setting of a provider, such as "Z_AI_API_KEY" of "z-ai" and "_API_KEY". */
 #define CATALOG_VARIABLE_MAX (SLUG_MAX + 16)

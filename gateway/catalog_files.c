@@ -44,6 +44,10 @@ enum {
 	P_NOTES,
 	P_LISTING,
 	P_PLACES,
+	P_NATIVE_IDS,
+	P_LIST_PATH,
+	P_LIST_URL,
+	P_LIST_PRICES,
 	P_DEMO,
 	P_COUNT
 };
@@ -68,6 +72,10 @@ static const struct schema_row provider_rows[P_COUNT] = {
 	[P_NOTES] = { "notes", SCHEMA_TEXT, false, false },
 	[P_LISTING] = { "listing", SCHEMA_OBJECT, true, false },
 	[P_PLACES] = { "places", SCHEMA_OBJECT, false, false },
+	[P_NATIVE_IDS] = { "native_ids", SCHEMA_OBJECT, false, false },
+	[P_LIST_PATH] = { "list_path", SCHEMA_ID, false, false },
+	[P_LIST_URL] = { "list_url", SCHEMA_ID, false, false },
+	[P_LIST_PRICES] = { "list_prices", SCHEMA_ID, false, false },
 	[P_DEMO] = { "demo", SCHEMA_SWITCH, false, false },
 };
 
@@ -121,6 +129,63 @@ static enum err_code check_places(
 	}
 	return good ? ERR_OK
 		    : schema_fail(place, "places", "expected a list of variables for each", e);
+}
+
+/* {"z-ai/":"zai/"}: ids, or their beginnings, and what the provider says instead. */
+static enum err_code check_native_ids(
+	struct json_object *ids, const struct schema_place *place, struct err *e)
+{
+	bool good = true;
+
+	if (!ids)
+		return ERR_OK;
+	json_object_object_foreach(ids, id, native)
+	{
+		struct slice from = slice_of(id),
+			     to = slice_of(json_object_is_type(native, json_type_string)
+						   ? json_object_get_string(native)
+						   : "");
+
+		good = good && from.len && to.len && to.len < MODEL_ID_MAX &&
+		       slice_ends(from, "/") == slice_ends(to, "/");
+	}
+	return good ? ERR_OK
+		    : schema_fail(place, "native_ids",
+			      "expected a text for each id; both may end in a slash", e);
+}
+
+/* How providers write prices in their lists. */
+static bool read_list_unit(const char *name, enum catalog_list_unit *unit)
+{
+	static const char *const names[] = { [CATALOG_LIST_NO_PRICES] = "",
+		[CATALOG_LIST_PER_TOKEN] = "usd-per-token",
+		[CATALOG_LIST_PER_MILLION] = "usd-per-million",
+		[CATALOG_LIST_CENTS_PER_100M] = "cents-per-100-million",
+		[CATALOG_LIST_FREE] = "free" };
+
+	for (size_t i = 0; i < ROWS(names); i++)
+		if (strcmp(names[i], name) == 0) {
+			*unit = (enum catalog_list_unit)i;
+			return true;
+		}
+	return false;
+}
+
+static enum err_code read_list_members(struct json_object *const *v,
+	struct catalog_provider_more *more, const struct schema_place *place, struct err *e)
+{
+	more->list_path = text(v[P_LIST_PATH] ? v[P_LIST_PATH] : v[P_MODELS_PATH]);
+	more->list_url = text(v[P_LIST_URL]);
+	more->native_ids = v[P_NATIVE_IDS];
+	if (more->list_path[0] && more->list_path[0] != '/')
+		return schema_fail(place, "list_path", "must begin with a slash", e);
+	if (more->list_url[0] && strncmp(more->list_url, "https://", 8) != 0)
+		return schema_fail(place, "list_url", "must begin with https://", e);
+	if (!read_list_unit(text(v[P_LIST_PRICES]), &more->list_unit))
+		return schema_fail(place, "list_prices",
+			"expected usd-per-token, usd-per-million, cents-per-100-million or free",
+			e);
+	return check_native_ids(more->native_ids, place, e);
 }
 
 /* Aliases as C wants them: an array ended by NULL. */
@@ -214,7 +279,9 @@ static enum err_code read_provider(
 		.listing = v[P_LISTING],
 		.places = v[P_PLACES],
 		.keyless = strcmp(p->auth, "none") == 0 };
-	rc = check_provider(c, p, place, e);
+	rc = read_list_members(v, more, place, e);
+	if (!rc)
+		rc = check_provider(c, p, place, e);
 	if (!rc)
 		c->provider_count++;
 	return rc;
@@ -254,7 +321,7 @@ static enum err_code read_patterns(
 	return ERR_OK;
 }
 
-/* ---- both files ---- */
+/* ---- the outermost object, of any of the files ---- */
 
 static const struct schema_row providers_file[] = {
 	{ "version", SCHEMA_COUNT, true, false },
@@ -264,14 +331,7 @@ static const struct schema_row providers_file[] = {
 	{ "providers", SCHEMA_LIST, true, false },
 };
 
-static const struct schema_row models_file[] = {
-	{ "version", SCHEMA_COUNT, true, false },
-	{ "date", SCHEMA_ID, true, false },
-	{ "preferred", SCHEMA_IDS, true, false },
-	{ "models", SCHEMA_LIST, true, false },
-};
-
-static bool is_date(const char *s)
+bool catalog_is_date(const char *s)
 {
 	static const char shape[] = "0000-00-00";
 
@@ -281,7 +341,7 @@ static bool is_date(const char *s)
 	return s[sizeof(shape) - 1] == '\0';
 }
 
-static enum err_code open_file(const char *file, const struct schema_row *rows, size_t n,
+enum err_code catalog_open_file(const char *file, const struct schema_row *rows, size_t n,
 	struct json_object **tree, struct json_object **v, struct err *e)
 {
 	struct schema_place place = { .file = file };
@@ -296,7 +356,7 @@ static enum err_code open_file(const char *file, const struct schema_row *rows, 
 		return rc;
 	if (json_object_get_int64(v[0]) != FORMAT_VERSION)
 		return schema_fail(&place, "version", "only version 1 is understood", e);
-	if (!is_date(text(v[1])))
+	if (!catalog_is_date(text(v[1])))
 		return schema_fail(&place, "date", "expected a day such as 2026-11-21", e);
 	return ERR_OK;
 }
@@ -304,8 +364,8 @@ static enum err_code open_file(const char *file, const struct schema_row *rows, 
 enum err_code catalog_read_providers(struct catalog *c, const char *file, struct err *e)
 {
 	struct json_object *v[ROWS(providers_file)];
-	enum err_code rc =
-		open_file(file, providers_file, ROWS(providers_file), &c->providers_tree, v, e);
+	enum err_code rc = catalog_open_file(
+		file, providers_file, ROWS(providers_file), &c->providers_tree, v, e);
 	size_t n;
 
 	if (rc)
@@ -327,228 +387,4 @@ enum err_code catalog_read_providers(struct catalog *c, const char *file, struct
 	}
 	c->router_suffixes = v[2];
 	return read_patterns(c, v[3], file, e);
-}
-
-enum {
-	M_ID,
-	M_PROVIDER,
-	M_NATIVE_ID,
-	M_NAME,
-	M_DESCRIPTION,
-	M_CREATED,
-	M_CONTEXT_LENGTH,
-	M_MAX_OUTPUT,
-	M_INPUT,
-	M_OUTPUT,
-	M_TOOLS,
-	M_REASONING,
-	M_PRICE_PROMPT,
-	M_PRICE_COMPLETION,
-	M_PRICE_CACHE_READ,
-	M_PRICE_CACHE_WRITE,
-	M_PRICE_CACHE_WRITE_1H,
-	M_PRICE_REASONING,
-	M_PRICE_REQUEST,
-	M_PRICE_IMAGE,
-	M_OVERRIDES,
-	M_FREE,
-	M_NOTE,
-	M_COUNT
-};
-
-static const struct schema_row model_rows[M_COUNT] = {
-	[M_ID] = { "id", SCHEMA_ID, true, false },
-	[M_PROVIDER] = { "provider", SCHEMA_ID, true, false },
-	[M_NATIVE_ID] = { "native_id", SCHEMA_ID, true, false },
-	[M_NAME] = { "name", SCHEMA_TEXT, true, false },
-	[M_DESCRIPTION] = { "description", SCHEMA_TEXT, true, false },
-	[M_CREATED] = { "created", SCHEMA_COUNT, true, false },
-	[M_CONTEXT_LENGTH] = { "context_length", SCHEMA_COUNT, true, false },
-	[M_MAX_OUTPUT] = { "max_output", SCHEMA_COUNT, true, true },
-	[M_INPUT] = { "input_modalities", SCHEMA_IDS, true, false },
-	[M_OUTPUT] = { "output_modalities", SCHEMA_IDS, true, false },
-	[M_TOOLS] = { "supports_tools", SCHEMA_SWITCH, true, false },
-	[M_REASONING] = { "supports_reasoning", SCHEMA_SWITCH, true, false },
-	[M_PRICE_PROMPT] = { "price_prompt_usd_per_token", SCHEMA_PRICE, true, false },
-	[M_PRICE_COMPLETION] = { "price_completion_usd_per_token", SCHEMA_PRICE, true, false },
-	[M_PRICE_CACHE_READ] = { "price_cache_read", SCHEMA_PRICE, false, true },
-	[M_PRICE_CACHE_WRITE] = { "price_cache_write", SCHEMA_PRICE, false, true },
-	[M_PRICE_CACHE_WRITE_1H] = { "price_cache_write_1h", SCHEMA_PRICE, false, true },
-	[M_PRICE_REASONING] = { "price_reasoning", SCHEMA_PRICE, false, true },
-	[M_PRICE_REQUEST] = { "price_request", SCHEMA_PRICE, false, false },
-	[M_PRICE_IMAGE] = { "price_image", SCHEMA_PRICE, false, false },
-	[M_OVERRIDES] = { "overrides", SCHEMA_LIST, false, false },
-	[M_FREE] = { "free", SCHEMA_SWITCH, false, false },
-	[M_NOTE] = { "note", SCHEMA_TEXT, false, false },
-};
-
-enum {
-	O_ABOVE,
-	O_PROMPT,
-	O_COMPLETION,
-	O_CACHE_READ,
-	O_CACHE_WRITE,
-	O_CACHE_WRITE_1H,
-	O_REASONING,
-	O_COUNT
-};
-
-static const struct schema_row override_rows[O_COUNT] = {
-	[O_ABOVE] = { "min_prompt_tokens", SCHEMA_COUNT, true, false },
-	[O_PROMPT] = { "price_prompt_usd_per_token", SCHEMA_PRICE, false, false },
-	[O_COMPLETION] = { "price_completion_usd_per_token", SCHEMA_PRICE, false, false },
-	[O_CACHE_READ] = { "price_cache_read", SCHEMA_PRICE, false, false },
-	[O_CACHE_WRITE] = { "price_cache_write", SCHEMA_PRICE, false, false },
-	[O_CACHE_WRITE_1H] = { "price_cache_write_1h", SCHEMA_PRICE, false, false },
-	[O_REASONING] = { "price_reasoning", SCHEMA_PRICE, false, false },
-};
-
-static const char *text_or_null(struct json_object *o)
-{
-	return o ? json_object_get_string(o) : NULL;
-}
-
-static enum err_code read_overrides(struct json_object *list, struct schema_place *place,
-	struct cost_step_text *steps, size_t *n, struct err *e)
-{
-	struct json_object *v[O_COUNT];
-	enum err_code rc;
-
-	*n = list ? json_object_array_length(list) : 0;
-	if (*n > COST_STEPS)
-		return schema_fail(place, "overrides", "are too many", e);
-	for (size_t i = 0; i < *n; i++) {
-		rc = schema_read(
-			override_rows, O_COUNT, json_object_array_get_idx(list, i), place, v, e);
-		if (rc)
-			return rc;
-		steps[i].above_tokens = json_object_get_int64(v[O_ABOVE]);
-		steps[i].prices = (struct cost_texts){
-			.prompt = text_or_null(v[O_PROMPT]),
-			.completion = text_or_null(v[O_COMPLETION]),
-			.cache_read = text_or_null(v[O_CACHE_READ]),
-			.cache_write = text_or_null(v[O_CACHE_WRITE]),
-			.cache_write_1h = text_or_null(v[O_CACHE_WRITE_1H]),
-			.reasoning = text_or_null(v[O_REASONING]),
-		};
-	}
-	return ERR_OK;
-}
-
-static enum err_code read_prices(struct catalog *c, struct catalog_model *m,
-	struct json_object *const *v, struct schema_place *place, struct err *e)
-{
-	struct cost_step_text steps[COST_STEPS];
-	struct cost_offer offer = { .base = { .prompt = text(v[M_PRICE_PROMPT]),
-					    .completion = text(v[M_PRICE_COMPLETION]),
-					    .cache_read = text_or_null(v[M_PRICE_CACHE_READ]),
-					    .cache_write = text_or_null(v[M_PRICE_CACHE_WRITE]),
-					    .cache_write_1h =
-						    text_or_null(v[M_PRICE_CACHE_WRITE_1H]),
-					    .reasoning = text_or_null(v[M_PRICE_REASONING]) },
-		.request = text_or_null(v[M_PRICE_REQUEST]),
-		.image = text_or_null(v[M_PRICE_IMAGE]),
-		.doubles_1h = m->provider->doubles_1h,
-		.steps = steps };
-	struct cost_table *table;
-	struct err inner;
-	enum err_code rc = read_overrides(v[M_OVERRIDES], place, steps, &offer.steps_n, e);
-
-	if (rc)
-		return rc;
-	table = catalog_keep(c, sizeof(*table));
-	if (!table)
-		return no_memory(e);
-	/* Each price was read once, by its row: what is left to fail is the order of the steps. */
-	if (cost_table_init(table, &offer, &inner))
-		return schema_fail(place, "overrides", inner.message, e);
-	m->prices = table;
-	return ERR_OK;
-}
-
-static bool lists(struct json_object *list, const char *word)
-{
-	for (size_t i = 0; i < json_object_array_length(list); i++)
-		if (strcmp(text(json_object_array_get_idx(list, i)), word) == 0)
-			return true;
-	return false;
-}
-
-static enum err_code read_model(
-	struct catalog *c, struct json_object *row, struct schema_place *place, struct err *e)
-{
-	struct catalog_model *m = &c->models[c->model_count];
-	struct json_object *v[M_COUNT];
-	enum err_code rc = schema_read(model_rows, M_COUNT, row, place, v, e);
-	size_t at;
-
-	if (rc)
-		return rc;
-	m->id = text(v[M_ID]);
-	m->name = text(v[M_NAME]);
-	m->native_id = text(v[M_NATIVE_ID]);
-	m->provider = catalog_provider_find(c, slice_of(text(v[M_PROVIDER])));
-	m->free = yes(v[M_FREE]) || slice_ends(slice_of(m->id), ":free");
-	m->max_output = v[M_MAX_OUTPUT] ? json_object_get_int64(v[M_MAX_OUTPUT]) : 0;
-	m->embedding = lists(v[M_OUTPUT], "embeddings");
-	if (strlen(m->id) >= MODEL_ID_MAX)
-		return schema_fail(place, "id", "is too long", e);
-	if (strlen(m->native_id) >= MODEL_ID_MAX)
-		return schema_fail(place, "native_id", "is too long", e);
-	if (!m->provider)
-		return schema_fail(place, "provider", "is not in providers.json", e);
-	rc = read_prices(c, m, v, place, e);
-	if (rc)
-		return rc;
-	at = catalog_cell(c, slice_of(m->id));
-	if (c->ids[at])
-		return schema_fail(place, "id", "stands in the file twice", e);
-	c->models_more[c->model_count].row = row;
-	c->ids[at] = (uint16_t)++c->model_count;
-	return ERR_OK;
-}
-
-static enum err_code read_preferred(
-	struct catalog *c, struct json_object *list, const char *file, struct err *e)
-{
-	for (size_t i = 0; i < json_object_array_length(list); i++) {
-		const char *id = text(json_object_array_get_idx(list, i));
-		const struct catalog_model *m = catalog_model_find(c, slice_of(id));
-
-		if (!m)
-			return schema_fail(&(struct schema_place){ file, "preferred", i, id },
-				"value", "is not among the models", e);
-		c->models_more[m - c->models].preferred = (int)i + 1;
-	}
-	return ERR_OK;
-}
-
-enum err_code catalog_read_models(struct catalog *c, const char *file, struct err *e)
-{
-	struct json_object *v[ROWS(models_file)];
-	enum err_code rc = open_file(file, models_file, ROWS(models_file), &c->models_tree, v, e);
-	size_t n;
-
-	if (rc)
-		return rc;
-	n = json_object_array_length(v[3]);
-	if (n > CATALOG_MODELS_MAX)
-		return schema_fail(
-			&(struct schema_place){ .file = file }, "models", "are too many", e);
-	for (c->ids_size = 16; c->ids_size < 2 * n;)
-		c->ids_size *= 2;
-	c->date = text(v[1]);
-	c->models = catalog_keep(c, n * sizeof(*c->models));
-	c->models_more = catalog_keep(c, n * sizeof(*c->models_more));
-	c->ids = catalog_keep(c, c->ids_size * sizeof(*c->ids));
-	if (!c->models || !c->models_more || !c->ids)
-		return no_memory(e);
-	for (size_t i = 0; i < n; i++) {
-		struct schema_place place = { file, "models", i, NULL };
-
-		rc = read_model(c, json_object_array_get_idx(v[3], i), &place, e);
-		if (rc)
-			return rc;
-	}
-	return read_preferred(c, v[2], file, e);
 }

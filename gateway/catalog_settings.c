@@ -228,11 +228,32 @@ static enum err_code apply_key(struct catalog *c, const struct conf *conf, size_
 	return rc;
 }
 
-static enum err_code apply_dialect(
-	const struct conf *conf, struct catalog_provider *p, struct err *e)
+/* Where and how a dialect is spoken, unless a provider's row knows better. */
+static const struct way {
+	const char *dialect, *chat_path, *models_path, *auth;
+} ways[] = { { "openai", "/chat/completions", "/models", "bearer" },
+	{ "anthropic", "/messages", "/models", "x-api-key" },
+	{ "gemini", "/models/{id}:generateContent", "/models", "x-goog-api-key" },
+	{ "bedrock", "/model/{id}/converse", "", "bearer" } };
+
+/* The settings say another dialect than the row, or there is no row. */
+static void take_way(struct catalog_provider *p, struct catalog_provider_more *more)
 {
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
+		if (strcmp(ways[i].dialect, p->dialect) == 0) {
+			p->chat_path = ways[i].chat_path;
+			more->list_path = p->models_path = ways[i].models_path;
+			if (p->api_key[0])
+				p->auth = ways[i].auth;
+		}
+}
+
+static enum err_code apply_dialect(
+	struct catalog *c, const struct conf *conf, size_t i, struct err *e)
+{
+	struct catalog_provider *p = &c->providers[i];
+	const char *dialect = p->dialect, *value;
 	char variable[CATALOG_VARIABLE_MAX];
-	const char *value;
 
 	catalog_variable(p->slug, "_DIALECT", variable);
 	value = conf_text(conf, variable);
@@ -241,8 +262,11 @@ static enum err_code apply_dialect(
 	p->provider = provider_named(p->dialect);
 	if (value && !p->provider)
 		return err_param(e, ERR_CONF, variable,
-			"%s: this build does not speak \"%.40s\"; \"openai\" is accepted", variable,
-			value);
+			"%s: this build does not speak \"%.40s\"; openai, anthropic, gemini and "
+			"bedrock are dialects",
+			variable, value);
+	if (strcmp(p->dialect, dialect) != 0)
+		take_way(p, &c->providers_more[i]);
 	return ERR_OK;
 }
 
@@ -312,8 +336,9 @@ static enum err_code add_provider(
 	p->auth = "none";
 	p->dialect = "openai";
 	p->api_key = "";
-	c->providers_more[c->provider_count] =
-		(struct catalog_provider_more){ .file_url = "", .keyless = true };
+	c->providers_more[c->provider_count] = (struct catalog_provider_more){
+		.file_url = "", .keyless = true, .list_path = p->models_path, .list_url = ""
+	};
 	c->provider_count++;
 	return ERR_OK;
 }
@@ -353,7 +378,7 @@ static enum err_code apply(
 	if (!rc)
 		rc = apply_key(c, conf, i, e);
 	if (!rc)
-		rc = apply_dialect(conf, p, e);
+		rc = apply_dialect(c, conf, i, e);
 	if (!rc)
 		rc = catalog_apply_cloud(c, conf, i, &complete, e);
 	if (rc)

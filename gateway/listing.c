@@ -90,7 +90,7 @@ static struct json_object *row_of(const struct catalog *c, const struct catalog_
 
 static bool is_shown(const struct catalog *c, const struct catalog_model *m, bool all)
 {
-	return all || (!m->embedding && catalog_model_server(c, m));
+	return !m->hidden && (all || (!m->embedding && !m->gone && catalog_model_server(c, m)));
 }
 
 /* Who serves it; the maker for what nobody serves now. */
@@ -322,7 +322,7 @@ enum err_code catalog_write_model(
 {
 	const struct catalog_model *m = catalog_model_find(c, id);
 
-	if (!m)
+	if (!m || m->hidden)
 		return err_param(e, ERR_MODEL_NOT_FOUND, "model",
 			"there is no model \"%.*s\" here; GET /v1/models lists the models",
 			(int)(id.len > 100 ? 100 : id.len), id.ptr);

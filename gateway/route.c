@@ -1,21 +1,29 @@
 #include "gateway/route.h"
 
 #include "gateway/catalog_data.h"
-
-#include <stdio.h>
-
-#define NEAR_MAX   3  /* ids in a message */
-#define NEAR_BYTES 64 /* of an id that are compared: bounds the work per model */
+#include "gateway/model_name.h"
+#include "gateway/near.h"
 
 /* ---- filling the answer ---- */
 
-static enum err_code take(struct route *r, const char *model, const struct catalog_provider *p,
-	const struct catalog_model *m, struct slice native, struct err *e)
+/* Who serves it, under which name. */
+struct found {
+	const struct catalog_provider *p;
+	const struct catalog_model *m; /* NULL = not in the catalogue */
+	struct slice native;
+};
+
+static enum err_code take(
+	const struct catalog *c, struct route *r, const char *model, struct found f, struct err *e)
 {
+	const struct catalog_provider *p = f.p;
+	bool fits = catalog_native_id(c, p, f.native, r->native_id);
+	struct slice native = slice_of(r->native_id);
+
 	r->provider = p;
-	r->model = m;
+	r->model = f.m;
 	/* Where ":free" is the provider's own word for it, it is free there, listed or not. */
-	r->free = m ? m->free : p->public_ids && slice_ends(native, ":free");
+	r->free = f.m ? f.m->free : p->public_ids && slice_ends(native, ":free");
 	r->target = (struct target){ .provider = p->provider,
 		.quirks = p->quirks,
 		.slug = p->slug,
@@ -26,14 +34,13 @@ static enum err_code take(struct route *r, const char *model, const struct catal
 		.sigv4 = p->sigv4,
 		.account_file = p->account_file,
 		.public_id = model,
+		.max_output = f.m ? f.m->max_output : 0,
 		.native_id = r->native_id };
-	if (m && m->provider == p) {
-		r->target.native_id = m->native_id;
-		return ERR_OK;
-	}
-	if (!slice_copy(native, r->native_id, sizeof(r->native_id)))
+	if (!fits)
 		return err_param(e, ERR_MODEL_NOT_FOUND, "model",
 			"the model id is longer than %d bytes", MODEL_ID_MAX - 1);
+	if (f.m && slice_is(native, f.m->native_id))
+		r->target.native_id = f.m->native_id; /* lives longer than *r */
 	return ERR_OK;
 }
 
@@ -57,36 +64,118 @@ static enum err_code unavailable(struct slice id, const struct catalog_provider 
 		SLICE_ARG(id), p->name, strcmp(p->auth, "none") == 0 ? variable : p->key_names);
 }
 
-/* ---- names of a provider ---- */
+/* ---- what is not there ---- */
 
-/* "sonnet" of "anthropic/sonnet"; all of an id without an author. */
-static struct slice without_author(const char *id)
+static enum err_code not_found(const struct catalog *c, struct slice written, struct err *e)
 {
-	const char *slash = strchr(id, '/');
+	struct near near = { .written = written };
+	char list[NEAR_MAX * (MODEL_ID_MAX + 2) + 16] = "";
 
-	return slice_of(slash ? slash + 1 : id);
-}
-
-/* The catalogue's model of p that is called name there or here. A name of the provider's own
- * never leads to a free entry: the paid one has the same. */
-static const struct catalog_model *model_of(
-	const struct catalog *c, const struct catalog_provider *p, struct slice name)
-{
 	for (size_t i = 0; i < c->model_count; i++) {
 		const struct catalog_model *m = &c->models[i];
 
-		if (m->provider == p && (slice_is_nocase(name, m->id) ||
-						slice_is_nocase(name, without_author(m->id).ptr) ||
-						(!m->free && slice_is_nocase(name, m->native_id))))
-			return m;
+		if (!m->embedding && !m->hidden && catalog_model_server(c, m))
+			near_offer(&near, m->id);
 	}
+	near_write(&near, list, sizeof(list));
+	return err_param(e, ERR_MODEL_NOT_FOUND, "model",
+		"there is no model \"%.*s\" here%s; GET /v1/models lists the models",
+		(int)(written.len > 100 ? 100 : written.len), written.ptr, list);
+}
+
+/* A paid model must not stand in for the free one that was asked for. */
+static enum err_code not_free(struct slice id, struct err *e)
+{
+	return err_param(e, ERR_MODEL_NOT_FOUND, "model",
+		"there is no free \"%.*s\" here; leave :free away to pay for it",
+		(int)(id.len > 100 ? 100 : id.len), id.ptr);
+}
+
+/* ---- names of a provider ---- */
+
+/* "sonnet" of "anthropic/sonnet"; all of an id without an author. */
+static struct slice without_author_of(struct slice id)
+{
+	const char *slash = memchr(id.ptr, '/', id.len);
+
+	return slash ? slice_from(id, (size_t)(slash - id.ptr) + 1) : id;
+}
+
+static struct slice without_author(const char *id)
+{
+	return without_author_of(slice_of(id));
+}
+
+/* Is m called name by somebody? A name of the provider's own never leads to a free entry: the
+ * paid one has the same. */
+static bool is_called(const struct catalog_model *m, struct slice name)
+{
+	return slice_is_nocase(name, m->id) || slice_is_nocase(name, without_author(m->id).ptr) ||
+	       (!m->free && slice_is_nocase(name, m->native_id));
+}
+
+/* The same but for a day at the end of one of the names. */
+static bool is_called_but_for_a_day(const struct catalog_model *m, struct slice undated)
+{
+	struct slice native = model_name_undated(slice_of(m->native_id));
+	struct slice id = model_name_undated(without_author(m->id));
+
+	return !m->free &&
+	       ((native.len == undated.len &&
+			strncasecmp(native.ptr, undated.ptr, native.len) == 0) ||
+		       (id.len == undated.len && strncasecmp(id.ptr, undated.ptr, id.len) == 0));
+}
+
+/* The catalogue's model of p that is called name there or here. */
+static const struct catalog_model *model_of(
+	const struct catalog *c, const struct catalog_provider *p, struct slice name)
+{
+	struct slice undated = model_name_undated(name);
+
+	for (size_t i = 0; i < c->model_count; i++)
+		if (c->models[i].provider == p && is_called(&c->models[i], name))
+			return &c->models[i];
+	for (size_t i = 0; i < c->model_count; i++)
+		if (c->models[i].provider == p && is_called_but_for_a_day(&c->models[i], undated))
+			return &c->models[i];
 	return NULL;
 }
 
+/* What p calls its own model m. Who names a day wants the model of that day. */
+static struct slice native_of(const struct catalog_model *m, struct slice name)
+{
+	return model_name_undated(name).len < name.len ? name : slice_of(m->native_id);
+}
+
+static bool is_local(const struct catalog *c, const struct catalog_provider *p)
+{
+	return c->providers_more[p - c->providers].keyless;
+}
+
+/* A model by the name that p knows, or that we have for it. Variants mean something to routers;
+ * to others the name goes without them. */
 static enum err_code at_provider(const struct catalog *c, const char *model,
 	const struct catalog_provider *p, struct slice name, struct route *r, struct err *e)
 {
-	return take(r, model, p, model_of(c, p, name), name, e);
+	struct found f = { p, model_of(c, p, name), name };
+	struct slice base = name, variant;
+
+	if (f.m) {
+		f.native = native_of(f.m, name);
+		return take(c, r, model, f, e);
+	}
+	variant = model_name_variant(c, &base);
+	/* On the operator's own machine whatever is behind the colon may be a tag. */
+	if (variant.len == 0 || is_local(c, p))
+		return take(c, r, model, f, e);
+	if (!model_name_is_free(variant))
+		f.m = model_of(c, p, base);
+	if (!p->public_ids) {
+		if (model_name_is_free(variant))
+			return not_free(base, e);
+		f.native = f.m ? native_of(f.m, base) : base;
+	}
+	return take(c, r, model, f, e);
 }
 
 /* ---- patterns ---- */
@@ -129,19 +218,11 @@ static bool matches(const char *pattern, struct slice s)
 	return s.len == 0;
 }
 
-/* Has the name a ":tag" as local servers use them, not a suffix that belongs to a router? */
-static bool has_tag(const struct catalog *c, struct slice name)
+/* Has the name a ":tag" as local servers use them? */
+static bool has_tag(struct slice name)
 {
-	struct slice tag = name;
-
-	slice_cut(&tag, ':');
-	if (tag.len == 0)
-		return false;
-	for (size_t i = 0; i < json_object_array_length(c->router_suffixes); i++)
-		if (slice_is_nocase(tag, json_object_get_string(
-						 json_object_array_get_idx(c->router_suffixes, i))))
-			return false;
-	return true;
+	slice_cut(&name, ':');
+	return name.len > 0;
 }
 
 /* The first configured provider of the first pattern that fits. A name with an author is only
@@ -155,7 +236,7 @@ static const struct catalog_provider *by_pattern(
 		const struct catalog_pattern *pattern = &c->patterns[i];
 
 		if (has_author != (strchr(pattern->match, '/') != NULL) ||
-			(pattern->tag && !has_tag(c, name)) || !matches(pattern->match, name))
+			(pattern->tag && !has_tag(name)) || !matches(pattern->match, name))
 			continue;
 		for (size_t k = 0; k < json_object_array_length(pattern->providers); k++) {
 			const char *slug = json_object_get_string(
@@ -172,82 +253,7 @@ static const struct catalog_provider *by_pattern(
 	return NULL;
 }
 
-/* ---- near ids ---- */
-
-/* Levenshtein's distance over the first NEAR_BYTES of both, without regard to case. */
-static unsigned distance(struct slice a, struct slice b)
-{
-	unsigned row[NEAR_BYTES + 1];
-
-	a = slice_first(a, NEAR_BYTES);
-	b = slice_first(b, NEAR_BYTES);
-	for (unsigned k = 0; k <= b.len; k++)
-		row[k] = k;
-	for (unsigned i = 0; i < a.len; i++) {
-		unsigned diagonal = row[0];
-
-		row[0] = i + 1;
-		for (unsigned k = 0; k < b.len; k++) {
-			unsigned same = diagonal + (lower(a.ptr[i]) != lower(b.ptr[k]));
-
-			diagonal = row[k + 1];
-			if (row[k] < row[k + 1])
-				row[k + 1] = row[k];
-			row[k + 1]++;
-			if (same < row[k + 1])
-				row[k + 1] = same;
-		}
-	}
-	return row[b.len];
-}
-
-/* How far an id of the catalogue is from what was written: with or without its author, and
- * very near when what was written is its beginning. */
-static unsigned farness(struct slice written, const char *id)
-{
-	struct slice bare = without_author(id);
-	unsigned far = distance(written, slice_of(id)), other = distance(written, bare);
-
-	if (written.len >= 3 && bare.len > written.len &&
-		distance(written, slice_first(bare, written.len)) == 0)
-		return 1;
-	return other < far ? other : far;
-}
-
-static enum err_code not_found(const struct catalog *c, struct slice written, struct err *e)
-{
-	const char *near[NEAR_MAX] = { NULL };
-	unsigned far[NEAR_MAX] = { 0 };
-	unsigned limit = (unsigned)(written.len < 96 ? written.len / 3 + 1 : 32);
-	char list[NEAR_MAX * (MODEL_ID_MAX + 2) + 1] = "";
-	size_t used = 0;
-
-	for (size_t i = 0; i < c->model_count; i++) {
-		const struct catalog_model *m = &c->models[i];
-		unsigned d = m->embedding ? limit + 1 : farness(written, m->id);
-
-		if (d > limit || !catalog_model_server(c, m))
-			continue;
-		for (size_t k = 0; k < NEAR_MAX; k++) {
-			if (near[k] && far[k] <= d)
-				continue;
-			memmove(&near[k + 1], &near[k], (NEAR_MAX - 1 - k) * sizeof(near[0]));
-			memmove(&far[k + 1], &far[k], (NEAR_MAX - 1 - k) * sizeof(far[0]));
-			near[k] = m->id;
-			far[k] = d;
-			break;
-		}
-	}
-	for (size_t k = 0; k < NEAR_MAX && near[k]; k++)
-		used += (size_t)snprintf(
-			list + used, sizeof(list) - used, "%s%s", k ? ", " : "", near[k]);
-	return err_param(e, ERR_MODEL_NOT_FOUND, "model",
-		"there is no model \"%.*s\" here%s%s; GET /v1/models lists the models",
-		(int)(written.len > 100 ? 100 : written.len), written.ptr,
-		near[0] ? "; near it: " : "", list);
-}
-
-/* ---- */
+/* ---- models of the catalogue ---- */
 
 /* The router for a model whose author is a provider that is not configured. */
 static const struct catalog_provider *router_of(const struct catalog *c)
@@ -258,23 +264,49 @@ static const struct catalog_provider *router_of(const struct catalog *c)
 	return NULL;
 }
 
-enum err_code route_find(const struct catalog *c, const char *model, struct route *r, struct err *e)
+/* The catalogue's model m, asked for as id: without variant that is base. */
+static enum err_code at_server(const struct catalog *c, const char *model,
+	const struct catalog_model *m, struct slice id, struct slice base, struct route *r,
+	struct err *e)
 {
-	struct slice id = slice_trim(slice_of(model)), rest, author;
-	const struct catalog_provider *p, *first = NULL;
-	const struct catalog_model *m;
+	struct found f = { catalog_model_server(c, m), m, id };
 
-	*r = (struct route){ 0 };
-	if (slice_starts_nocase(id, "kilocode/"))
-		id = slice_from(id, strlen("kilocode/"));
-	m = catalog_model_find(c, id);
-	if (m) {
-		p = catalog_model_server(c, m);
-		return p ? take(r, model, p, m, slice_of(m->id), e)
-			 : unavailable(id, m->provider, e);
+	if (id.len > base.len && model_name_is_free(slice_from(id, base.len))) {
+		f.p = m->provider->public_ids && m->provider->configured ? m->provider
+									 : router_of(c);
+		f.m = NULL;
+		return f.p ? take(c, r, model, f, e) : not_free(base, e);
 	}
-	rest = id;
-	author = slice_cut(&rest, '/');
+	if (!f.p)
+		return unavailable(id, m->provider, e);
+	if (f.p == m->provider && slice_is_nocase(f.p->public_ids ? id : base, m->id))
+		f.native = slice_of(m->native_id);
+	else if (f.p == m->provider && !f.p->public_ids)
+		f.native = native_of(m, without_author_of(base));
+	return take(c, r, model, f, e);
+}
+
+/* "~author/family-latest": a router knows itself what that is. */
+static enum err_code latest(
+	const struct catalog *c, const char *model, struct slice id, struct route *r, struct err *e)
+{
+	const struct catalog_model *m = model_name_latest(c, slice_from(id, 1));
+	struct found f = { m ? catalog_model_server(c, m) : router_of(c), m, id };
+
+	if (!f.p)
+		return m ? unavailable(id, m->provider, e) : not_found(c, id, e);
+	if (m && f.p == m->provider)
+		f.native = slice_of(m->native_id);
+	return take(c, r, model, f, e);
+}
+
+/* Something of a provider that the catalogue does not list, or a bare name. */
+static enum err_code unlisted(const struct catalog *c, const char *model, struct slice id,
+	struct slice base, struct route *r, struct err *e)
+{
+	struct slice rest = id, author = slice_cut(&rest, '/');
+	const struct catalog_provider *p, *first = NULL;
+
 	if (rest.len) {
 		first = catalog_provider_find(c, author);
 		/* "openrouter/auto" is a name of the router's own, "openrouter/a/b" is a/b there.
@@ -288,12 +320,35 @@ enum err_code route_find(const struct catalog *c, const char *model, struct rout
 			return unavailable(id, first, e);
 		p = first ? router_of(c) : NULL;
 		if (p)
-			return take(r, model, p, NULL, id, e);
+			return take(c, r, model, (struct found){ p, NULL, id }, e);
 	}
-	p = id.len ? by_pattern(c, id, &first) : NULL;
+	p = base.len ? by_pattern(c, base, &first) : NULL;
 	if (p)
-		return at_provider(c, model, p, id, r, e);
+		return at_provider(c, model, p, is_local(c, p) ? base : id, r, e);
 	return first ? unavailable(id, first, e) : not_found(c, id, e);
+}
+
+enum err_code route_find(const struct catalog *c, const char *model, struct route *r, struct err *e)
+{
+	struct slice id = slice_trim(slice_of(model)), base;
+	const struct catalog_model *m;
+
+	*r = (struct route){ 0 };
+	if (slice_starts_nocase(id, "kilocode/"))
+		id = slice_from(id, strlen("kilocode/"));
+	if (slice_starts(id, "~"))
+		return latest(c, model, id, r, e);
+	base = id;
+	m = catalog_model_find(c, id);
+	if (!m) {
+		(void)model_name_variant(c, &base);
+		m = catalog_model_find(c, base);
+	}
+	if (!m && base.len)
+		m = model_name_dated(c, base);
+	if (m && m->hidden)
+		return not_found(c, id, e);
+	return m ? at_server(c, model, m, id, base, r, e) : unlisted(c, model, id, base, r, e);
 }
 
 enum err_code route_at(const struct catalog *c, const char *model, const struct catalog_provider *p,
@@ -305,10 +360,13 @@ enum err_code route_at(const struct catalog *c, const char *model, const struct 
 	*r = (struct route){ 0 };
 	if (!p->provider)
 		return unavailable(name, p, e);
-	if (m && (m->provider == p || p->public_ids))
-		return take(r, model, p, m, slice_of(m->id), e);
+	if (m && m->provider == p)
+		return take(c, r, model, (struct found){ p, m, slice_of(m->native_id) }, e);
+	if (m && p->public_ids)
+		return take(c, r, model, (struct found){ p, m, slice_of(m->id) }, e);
+	m = is_native ? model_of(c, p, name) : NULL;
 	if (is_native)
-		return take(r, model, p, model_of(c, p, name), name, e);
+		return take(c, r, model, (struct found){ p, m, m ? native_of(m, name) : name }, e);
 	/* Nobody but routers knows a model by its author. */
 	return at_provider(
 		c, model, p, rest.len && catalog_provider_find(c, author) ? rest : name, r, e);

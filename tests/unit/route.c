@@ -218,7 +218,7 @@ static void only_what_is_free_by_name_at_a_router_or_in_the_catalogue_is_free(vo
 	} cases[] = { { "minimax/minimax-m2.5:free", true }, { "minimax/minimax-m2.5", false },
 		{ "corethink:free", true }, { "giga-potato", true },
 		{ "openrouter/some/model:free", true }, { "openrouter/some/model", false },
-		{ "openai/gpt-4o:free", false }, { "ollama/llama3", false },
+		{ "openai/gpt-4o:free", true }, { "ollama/llama3", false },
 		{ "ollama/other:free", false } };
 	struct env env;
 	struct route r;
@@ -304,6 +304,182 @@ static void odd_ids_are_refused_not_misread(void **state)
 	env_fini(&env);
 }
 
+static void variants_are_kept_for_routers_and_left_out_for_others(void **state)
+{
+	static const struct expect cases[] = { { "openai/gpt-4o:thinking", "openai", "gpt-4o" },
+		{ "openai/gpt-4o:NITRO", "openai", "gpt-4o" },
+		{ "anthropic/claude-sonnet-4.6:floor", "anthropic", "claude-sonnet-4-6" },
+		{ "gpt-4o:online", "openai", "gpt-4o" }, { "gpt-9:extended", "openai", "gpt-9" },
+		{ "openai/gpt-9:exacto", "openai", "gpt-9" },
+		{ "openai/gpt-4o:nitro:online", "openai", "gpt-4o" },
+		{ "gpt-4o-2024-08-06:nitro", "openai", "gpt-4o-2024-08-06" },
+		/* no variant of a router's */
+		{ "ft:gpt-4o:org::id", "openai", "ft:gpt-4o:org::id" },
+		{ "openai/gpt-9:mine", "openai", "gpt-9:mine" },
+		/* models of a router, or asked for there */
+		{ "openrouter/openai/gpt-4o:nitro", "openrouter", "openai/gpt-4o:nitro" },
+		{ "microsoft/phi-4:floor", "openrouter", "microsoft/phi-4:floor" },
+		{ "microsoft/phi-4:free", "openrouter", "microsoft/phi-4:free" },
+		{ "openai/gpt-4o:free", "openrouter", "openai/gpt-4o:free" },
+		/* a router that knows none */
+		{ "vercel/openai/gpt-4o:nitro", "vercel", "openai/gpt-4o" },
+		/* a variant of the catalogue's own */
+		{ "z-ai/glm-5:free", "zai", "glm-5" },
+		/* whatever it is on the operator's own machine */
+		{ "ollama/mine:free", "ollama", "mine:free" },
+		{ "llama3:nitro", "ollama", "llama3" } };
+	struct env env;
+
+	(void)state;
+	env_load(&env, EVERYBODY);
+	CHECK(&env, cases);
+	env_fini(&env);
+}
+
+static void a_variant_keeps_the_price_but_free_never_becomes_paid(void **state)
+{
+	struct env env;
+	struct route r;
+	struct err e;
+
+	(void)state;
+	env_load(&env, EVERYBODY);
+	assert_int_equal(
+		route_find(env.catalog, "openrouter/microsoft/phi-4:nitro", &r, &e), ERR_OK);
+	assert_string_equal(r.model->id, "microsoft/phi-4");
+	assert_int_equal(route_find(env.catalog, "microsoft/phi-4:free", &r, &e), ERR_OK);
+	assert_null(r.model);
+	assert_true(r.free);
+	env_fini(&env);
+	env_load(&env, ENV("OPENAI_API_KEY=k"));
+	assert_int_equal(route_find(env.catalog, "gpt-4o:nitro", &r, &e), ERR_OK);
+	assert_string_equal(r.model->id, "openai/gpt-4o");
+	for (int i = 0; i < 3; i++) {
+		static const char *const ids[] = { "openai/gpt-4o:free", "gpt-4o:free",
+			"openai/gpt-9:free:nitro" };
+
+		print_message("%s\n", ids[i]);
+		assert_int_equal(route_find(env.catalog, ids[i], &r, &e), ERR_MODEL_NOT_FOUND);
+		assert_non_null(strstr(e.message, ":free"));
+	}
+	env_fini(&env);
+}
+
+static void a_day_at_the_end_of_a_name_is_understood_both_ways(void **state)
+{
+	static const struct {
+		const char *id, *native, *entry;
+	} cases[] = { { "openai/gpt-4o-2024-08-06", "gpt-4o-2024-08-06", "openai/gpt-4o" },
+		{ "gpt-4o-2024-08-06", "gpt-4o-2024-08-06", "openai/gpt-4o" },
+		{ "claude-sonnet-4-20250514", "claude-sonnet-4-20250514",
+			"anthropic/claude-sonnet-4" },
+		{ "anthropic/claude-sonnet-4-20250514", "claude-sonnet-4-20250514",
+			"anthropic/claude-sonnet-4" },
+		{ "claude-sonnet-4", "claude-sonnet-4-20250514", "anthropic/claude-sonnet-4" },
+		{ "anthropic/claude-haiku-4-5-20251001", "claude-haiku-4-5-20251001",
+			"anthropic/claude-haiku-4.5" },
+		{ "claude-3-haiku", "claude-3-haiku-20240307", "anthropic/claude-3-haiku" },
+		/* no days */
+		{ "gpt-4o-2024-13-06", "gpt-4o-2024-13-06", NULL },
+		{ "gpt-4o-20240806x", "gpt-4o-20240806x", NULL },
+		{ "gpt-4o-19990806", "gpt-4o-19990806", NULL } };
+	struct env env;
+	struct route r;
+	struct err e;
+
+	(void)state;
+	env_load(&env, EVERYBODY);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		print_message("%s\n", cases[i].id);
+		assert_int_equal(route_find(env.catalog, cases[i].id, &r, &e), ERR_OK);
+		assert_string_equal(r.target.native_id, cases[i].native);
+		assert_int_equal(r.model != NULL, cases[i].entry != NULL);
+		if (r.model)
+			assert_string_equal(r.model->id, cases[i].entry);
+	}
+	env_fini(&env);
+	env_load(&env, ENV("OPENROUTER_API_KEY=k"));
+	assert_int_equal(route_find(env.catalog, "openai/gpt-4o-2024-08-06", &r, &e), ERR_OK);
+	assert_string_equal(r.target.native_id, "openai/gpt-4o-2024-08-06");
+	assert_string_equal(r.model->id, "openai/gpt-4o");
+	env_fini(&env);
+}
+
+static void the_newest_of_a_family_is_found_by_its_numbers(void **state)
+{
+	static const struct expect cases[] = { { "~anthropic/claude-sonnet-latest", "anthropic",
+						       "claude-sonnet-5" },
+		{ "~anthropic/claude-haiku-latest", "anthropic", "claude-haiku-4-5" },
+		{ "~Anthropic/Claude-Opus-Latest", "anthropic", "claude-opus-5" },
+		{ "kilocode/~openai/gpt-latest", "openai", "gpt-5.6" },
+		{ "~openai/gpt-mini-latest", "openai", "gpt-5.4-mini" },
+		{ "~google/gemini-flash-latest", "google", "gemini-3.6-flash" },
+		{ "~google/gemini-pro-latest", "google", "gemini-3.1-pro-preview" },
+		{ "~nobody/x-latest", "openrouter", "~nobody/x-latest" } };
+	static const char *const refused[] = { "~", "~/", "~openai", "~openai/", "~openai/gpt",
+		"~openai/latest", "~openai/-latest", "~openai/gtp-latest" };
+	struct env env;
+	struct route r;
+	struct err e;
+
+	(void)state;
+	env_load(&env, EVERYBODY);
+	CHECK(&env, cases);
+	env_fini(&env);
+	env_load(&env, ENV("OPENROUTER_API_KEY=k"));
+	assert_int_equal(route_find(env.catalog, "~openai/gpt-latest", &r, &e), ERR_OK);
+	assert_string_equal(r.target.native_id, "~openai/gpt-latest"); /* it knows itself */
+	assert_string_equal(r.model->id, "openai/gpt-5.6");
+	env_fini(&env);
+	env_load(&env, ENV("OPENAI_API_KEY=k"));
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		print_message("%s\n", refused[i]);
+		assert_int_equal(route_find(env.catalog, refused[i], &r, &e), ERR_MODEL_NOT_FOUND);
+	}
+	assert_int_equal(route_find(env.catalog, "~anthropic/claude-sonnet-latest", &r, &e),
+		ERR_MODEL_UNAVAILABLE);
+	env_fini(&env);
+}
+
+static void ids_are_translated_for_who_has_names_of_its_own(void **state)
+{
+	static const struct expect cases[] = { { "vercel/z-ai/glm-5", "vercel", "zai/glm-5" },
+		{ "vercel/x-ai/grok-4", "vercel", "xai/grok-4" },
+		{ "vercel/mistralai/mistral-large", "vercel", "mistral/mistral-large" },
+		{ "vercel/mistralai/codestral-2508", "vercel", "mistral/codestral" },
+		{ "vercel/mistralai/devstral-2512", "vercel", "mistral/devstral-2" },
+		{ "vercel/meta-llama/llama-4", "vercel", "meta/llama-4" },
+		{ "vercel/qwen/qwen3-coder", "vercel", "alibaba/qwen3-coder" },
+		{ "vercel/kwaipilot/kat", "vercel", "kwaipilot/kat" },
+		{ "vercel/google/gemini-3-flash-preview", "vercel", "google/gemini-3-flash" },
+		{ "vercel/anthropic/claude-sonnet-4.6", "vercel", "anthropic/claude-sonnet-4.6" },
+		{ "groq/meta-llama/llama-3.3-70b-instruct", "groq", "llama-3.3-70b-versatile" },
+		{ "ollama/meta-llama/llama-3.3-70b-instruct", "ollama", "llama3.3:70b" } };
+	struct env env;
+
+	(void)state;
+	env_load(&env, EVERYBODY);
+	CHECK(&env, cases);
+	env_fini(&env);
+}
+
+static void the_target_knows_how_much_the_model_may_write(void **state)
+{
+	struct env env;
+	struct route r;
+	struct err e;
+
+	(void)state;
+	env_load(&env, EVERYBODY);
+	assert_int_equal(route_find(env.catalog, "openai/gpt-4o", &r, &e), ERR_OK);
+	assert_int_equal(r.target.max_output, 16384);
+	assert_int_equal(route_find(env.catalog, "gpt-4o-2024-08-06", &r, &e), ERR_OK);
+	assert_int_equal(r.target.max_output, 16384);
+	assert_int_equal(route_find(env.catalog, "openai/gpt-9", &r, &e), ERR_OK);
+	assert_int_equal(r.target.max_output, 0);
+	env_fini(&env);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -317,6 +493,12 @@ int main(void)
 		cmocka_unit_test(a_model_nobody_serves_names_the_setting_that_is_missing),
 		cmocka_unit_test(an_unknown_model_is_answered_with_near_ones_that_are_served),
 		cmocka_unit_test(odd_ids_are_refused_not_misread),
+		cmocka_unit_test(variants_are_kept_for_routers_and_left_out_for_others),
+		cmocka_unit_test(a_variant_keeps_the_price_but_free_never_becomes_paid),
+		cmocka_unit_test(a_day_at_the_end_of_a_name_is_understood_both_ways),
+		cmocka_unit_test(the_newest_of_a_family_is_found_by_its_numbers),
+		cmocka_unit_test(ids_are_translated_for_who_has_names_of_its_own),
+		cmocka_unit_test(the_target_knows_how_much_the_model_may_write),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
