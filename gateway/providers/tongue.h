@@ -67,6 +67,7 @@ struct target {
 	const char *public_id;   /* the model's id for the client */
 	const char *native_id;   /* what the provider calls it */
 	int64_t max_output;      /* tokens the model may write; 0 = unknown */
+	bool forgets_signatures; /* the provider refused those of thoughts: none is sent back */
 };
 
 /* An HTTP request to a provider. headers holds "Name: value" texts, each ended by a NUL. */
@@ -236,6 +237,10 @@ struct provider {
 	 * header says nothing. */
 	enum err_code (*decode_typed_error)(const struct target *t, int status, struct slice type,
 		struct slice body, struct err *e);
+
+	/* May the refused request be taken when it is encoded anew for another *t, which this
+	 * changes? Asked once, with the error that decode_error made. NULL: never. */
+	bool (*mend)(struct target *t, const struct err *e);
 };
 
 extern const struct provider provider_openai;
