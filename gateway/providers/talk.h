@@ -133,8 +133,8 @@ struct media {
 	char type[64];     /* lower case, "image/png"; "" = unknown. What the bytes say counts more
 			    * than the label for the four kinds of images that all providers know */
 	struct slice data; /* base64 without blanks; in the body, or in own */
-	struct slice url;  /* decoded, in own */
-	struct slice name; /* of the file, decoded, in own; may be empty */
+	struct slice url;  /* decoded; in the body, or in own */
+	struct slice name; /* of the file, decoded; the same; may be empty */
 	struct buf own;
 };
 
