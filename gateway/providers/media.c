@@ -336,14 +336,17 @@ static enum err_code read_audio(struct reading *r)
 {
 	struct json_value data = member_read(r->part->value, "data");
 	struct json_value format = member_read(r->part->value, "format");
-	char type[64];
+	char type[64] = "audio/";
+	struct slice name;
 
 	if (data.kind != JSON_STRING)
 		return wrong(r, "input_audio.data", "must be a string");
 	if (format.kind != JSON_ABSENT) {
-		snprintf(type, sizeof(type), "audio/%.*s", SLICE_ARG(member_inner(format)));
-		if (format.kind != JSON_STRING || format.raw.len > 32 ||
-			!set_type(r->m, slice_of(type)))
+		name = member_inner(format);
+		if (!name.len || name.len > 32)
+			return wrong(r, "input_audio.format", "must be wav, mp3 or the like");
+		memcpy(type + 6, name.ptr, name.len);
+		if (!set_type(r->m, (struct slice){ type, name.len + 6 }))
 			return wrong(r, "input_audio.format", "must be wav, mp3 or the like");
 	}
 	return take_data(r, data, "input_audio.data");
