@@ -61,6 +61,19 @@ static const char *const for_routers[] = {
 	NULL,
 };
 
+/* OpenAI's own that tell others nothing, and are refused by some (kilo-contract.md section 24.4).
+ */
+static const char *const for_openai[] = {
+	"verbosity",
+	"store",
+	"safety_identifier",
+	"prompt_cache_key",
+	"prompt_cache_options",
+	"prompt_cache_retention",
+	"moderation",
+	NULL,
+};
+
 /* Members of messages that everybody takes, and those that only OpenAI and routers know
  * (providers.md section 2, at the end). */
 static const char *const message_own[] = {
@@ -101,6 +114,8 @@ bool quirks_drops(const struct quirks *q, struct slice member)
 		return true;
 	if (quirks_has(for_routers, member))
 		return !q->is_router;
+	if (q->walks && !q->takes_breakpoints && quirks_has(for_openai, member))
+		return !quirks_has(q->allow, member);
 	return q->strict && !quirks_has(openai_own, member) && !quirks_has(q->allow, member);
 }
 
@@ -143,8 +158,8 @@ void quirks_for_model(const struct quirks *row, const char *native_id, struct qu
 		out->thoughts = m->thoughts;
 	if (m->needed)
 		out->needed = m->needed;
-	if (m->choice)
-		out->choice = m->choice;
+	if (m->thinks)
+		out->thinks = m->thinks;
 	if (m->formats)
 		out->formats = m->formats;
 }

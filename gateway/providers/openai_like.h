@@ -51,6 +51,12 @@ enum choice_words {
 	CHOICE_AUTO, /* knows "auto" only: "none" takes the tools away, a named one is left alone */
 };
 
+enum thinks {
+	THINKS_IF_ASKED,
+	THINKS_UNLESS_TOLD,
+	THINKS_ALWAYS,
+};
+
 /* What it knows of response_format. What it does not know it is told in words. */
 enum answer_formats {
 	FORMATS_ALL,
@@ -98,8 +104,8 @@ struct model_quirks {
 	const struct effort_word *efforts;
 	enum thoughts thoughts;
 	enum thoughts_needed needed;
-	enum choice_words choice;
 	enum answer_formats formats;
+	enum thinks thinks;
 };
 
 struct quirks {
@@ -113,10 +119,10 @@ struct quirks {
 	bool no_image_urls;     /* takes images inline only */
 	bool completion_excludes_reasoning; /* completion_tokens must have reasoning added */
 	const char *const *drop;            /* NULL-ended names of further members it refuses */
-	const char *const *allow;  /* strict ones: NULL-ended names it takes beyond OpenAI's */
-	const char *const *rename; /* NULL-ended pairs: OpenAI's name, its own name */
-	const char *const *add;    /* NULL-ended pairs: a member and its JSON, unless the client has
-				    * it */
+	const char *const *allow;           /* NULL-ended names it takes though its like do not */
+	const char *const *rename;          /* NULL-ended pairs: OpenAI's name, its own name */
+	const char *const *add; /* NULL-ended pairs: a member and its JSON, unless the client has
+				 * it */
 	const char *const *add_with_tools; /* the same, on streams with tools */
 	const char *affinity;              /* header that takes prompt_cache_key */
 	bool no_zero_temperature;
@@ -154,6 +160,8 @@ struct quirks {
 	const struct effort_word *efforts; /* seven; NULL = reasoning_effort as it was sent */
 	struct thinking_switch thinking;
 	bool thinking_or_effort; /* refuses both at once */
+	bool free_thinkers;      /* refuses to be forced to a tool while it thinks */
+	enum thinks thinks;
 	const char *const *drop_when_thinking;
 
 	const struct model_quirks *models; /* ends with an empty one; may be NULL */

@@ -142,7 +142,7 @@ static void patch_call(const struct quirks *q, struct patch *p, struct json_valu
 	while (json_iter_next(&it, &key, &v)) {
 		if (KEY_IS(key, "extra_content") || KEY_IS(key, "provider_specific_fields") ||
 			KEY_IS(key, "thoughtSignature") || KEY_IS(key, "cache_control") ||
-			(q->strict && KEY_IS(key, "index"))) {
+			KEY_IS(key, "index")) {
 			patch_list_drop(&m);
 			continue;
 		}
@@ -169,6 +169,14 @@ static void patch_calls(const struct quirks *q, struct patch *p, struct json_val
 
 /* ---- content ---- */
 
+static bool is_thought(struct json_value part)
+{
+	struct slice type = json_get(part, "type").raw;
+
+	return json_str_is(type, "thinking") || json_str_is(type, "redacted_thinking") ||
+	       json_str_is(type, "reasoning");
+}
+
 /* Appends the texts of content, a line each, without quotes. */
 static void write_texts(struct json_value content, struct buf *out)
 {
@@ -182,7 +190,7 @@ static void write_texts(struct json_value content, struct buf *out)
 	while (content.kind == JSON_ARRAY && json_iter_next(&it, &none, &part)) {
 		struct json_value text = part.kind == JSON_STRING ? part : json_get(part, "text");
 
-		if (!inner(text).len)
+		if (!inner(text).len || is_thought(part))
 			continue;
 		if (!first)
 			buf_str(out, "\\n");
@@ -199,17 +207,9 @@ static bool all_texts(struct json_value parts)
 
 	json_iter_init(&it, parts);
 	while (json_iter_next(&it, &none, &part))
-		if (!json_str_is(json_get(part, "type").raw, "text"))
+		if (!json_str_is(json_get(part, "type").raw, "text") && !is_thought(part))
 			return false;
 	return true;
-}
-
-static bool is_thought(struct json_value part)
-{
-	struct slice type = json_get(part, "type").raw;
-
-	return json_str_is(type, "thinking") || json_str_is(type, "redacted_thinking") ||
-	       json_str_is(type, "reasoning");
 }
 
 static void patch_part(const struct quirks *q, struct patch *p, struct json_value part)

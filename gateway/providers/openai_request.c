@@ -340,6 +340,21 @@ static void add_affinity(const struct quirks *q, struct json_value cache_key, st
 
 static const struct effort_word nothing_said = { NULL, 0 };
 
+/* Is the model going to think? */
+static bool will_think(const struct quirks *q, const struct asked *a)
+{
+	struct slice native = json_get(a->native, "type").raw;
+
+	if (q->thinks == THINKS_ALWAYS)
+		return true;
+	if (a->native.kind)
+		return !json_str_is(native, "disabled");
+	if (a->wish && (!q->efforts || q->efforts[a->wish - EFFORT_NONE].word ||
+			       q->efforts[a->wish - EFFORT_NONE].thinking))
+		return a->wish > EFFORT_NONE;
+	return q->thinks == THINKS_UNLESS_TOLD;
+}
+
 static enum err_code write_request(
 	const struct chat_req *req, const struct target *t, struct http_req *out, struct err *e)
 {
@@ -352,6 +367,8 @@ static enum err_code write_request(
 		s.asked = read_asked(req, &q, t);
 	s.must_honour = q.provider_members &&
 			openai_router_must_honour(s.asked.tool_choice, s.asked.format);
+	if (q.free_thinkers && will_think(&q, &s.asked))
+		q.choice = CHOICE_AUTO;
 	if (q.walks) {
 		rc = openai_tools_plan(t, &q, s.asked.tool_choice, &s.tools, e);
 		openai_format_plan(&q, s.asked.format, &s.format);

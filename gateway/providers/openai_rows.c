@@ -107,21 +107,23 @@ static const struct model_quirks moonshot_models[] = {
 		.drop = KIMI_SAMPLING,
 		.efforts = effort_unknown,
 		.needed = THOUGHTS_NEEDED_BY_CALLS,
-		.choice = CHOICE_AUTO },
+		.thinks = THINKS_ALWAYS },
 	/* Refuses to have its thinking switched off. */
 	{ .match = "kimi-k2.7-code*",
 		.drop = KIMI_SAMPLING,
 		.efforts = effort_unknown,
-		.needed = THOUGHTS_NEEDED_BY_CALLS },
+		.needed = THOUGHTS_NEEDED_BY_CALLS,
+		.thinks = THINKS_ALWAYS },
 	{ .match = "kimi-k3*",
 		.drop = KIMI_SAMPLING,
 		.efforts = effort_kimi_k3,
 		.needed = THOUGHTS_NEEDED_BY_CALLS,
-		.choice = CHOICE_AUTO },
+		.thinks = THINKS_ALWAYS },
 	{ .match = "kimi-*",
 		.drop = KIMI_SAMPLING,
 		.efforts = effort_switch,
-		.needed = THOUGHTS_NEEDED_BY_CALLS },
+		.needed = THOUGHTS_NEEDED_BY_CALLS,
+		.thinks = THINKS_UNLESS_TOLD },
 	{ .match = NULL },
 };
 
@@ -134,11 +136,14 @@ static const struct model_quirks zai_models[] = {
 /* The first reasoner refused its thoughts when they came back, and called no tools; later ones must
  * have them back with their calls. */
 static const struct model_quirks deepseek_models[] = {
-	{ .match = "deepseek-r1*", .thoughts = THOUGHTS_NONE, .choice = CHOICE_AUTO },
+	{ .match = "deepseek-r1*", .thoughts = THOUGHTS_NONE, .thinks = THINKS_ALWAYS },
 	{ .match = "deepseek-reasoner*",
 		.needed = THOUGHTS_NEEDED_BY_CALLS,
-		.choice = CHOICE_AUTO },
-	{ .match = "deepseek-v[4-9]*", .thoughts = THOUGHTS_CONTENT, .needed = THOUGHTS_NEEDED },
+		.thinks = THINKS_ALWAYS },
+	{ .match = "deepseek-v[4-9]*",
+		.thoughts = THOUGHTS_CONTENT,
+		.needed = THOUGHTS_NEEDED,
+		.thinks = THINKS_UNLESS_TOLD },
 	{ .match = NULL },
 };
 
@@ -270,12 +275,13 @@ static const struct saying huggingface_says[] = {
 	.thoughts = THOUGHTS_REASONING, .choice = CHOICE_AUTO, .efforts = effort_all
 
 #define MOONSHOT \
-	.limit = LIMIT_EITHER, .no_image_urls = true, .drop = NAMES("seed"), .walks = true, \
+	.limit = LIMIT_EITHER, .no_image_urls = true, .drop = NAMES("seed"), \
+	.allow = NAMES("prompt_cache_key", "safety_identifier"), .walks = true, \
 	.no_developer = true, .flat_texts = true, .reads_arguments = true, \
 	.wants_parameters = true, .message_members = NAMES("partial"), \
 	.thoughts = THOUGHTS_CONTENT, .prefill = "partial", .thinking = THINKING, \
-	.thinking_or_effort = true, .efforts = effort_kimi_k3, .models = moonshot_models, \
-	.says = moonshot_says
+	.thinking_or_effort = true, .free_thinkers = true, .efforts = effort_kimi_k3, \
+	.models = moonshot_models, .says = moonshot_says
 
 #define ZAI \
 	.limit = LIMIT_MAX_TOKENS, .rename = NAMES("user", "user_id"), .user_min = 6, \
@@ -387,6 +393,7 @@ static const struct quirks rows[] = {
 		.formats = FORMATS_OBJECT,
 		.thinking = THINKING,
 		.efforts = effort_deepseek,
+		.free_thinkers = true,
 		.models = deepseek_models },
 	{ .slug = "groq",
 		.limit = LIMIT_MAX_COMPLETION_TOKENS,
@@ -449,7 +456,7 @@ static const struct quirks rows[] = {
 		.efforts = effort_instant_to_high },
 	{ .slug = "corethink",
 		.limit = LIMIT_MAX_TOKENS,
-		.drop = NAMES("prompt_cache_key", "safety_identifier", "description", "thinking"),
+		.drop = NAMES("description", "thinking"),
 		.walks = true,
 		.no_developer = true,
 		.flat_texts = true,
@@ -473,8 +480,11 @@ static const struct quirks rows[] = {
 		.thoughts = THOUGHTS_CONTENT,
 		.efforts = effort_unknown,
 		.think_tags = true },
+	/* A front of many others. */
 	{ .slug = "martian",
 		.limit = LIMIT_EITHER,
+		.allow = NAMES("verbosity", "store", "safety_identifier", "prompt_cache_key",
+			"prompt_cache_options", "prompt_cache_retention", "moderation"),
 		.completion_excludes_reasoning = true,
 		.walks = true,
 		.thoughts = THOUGHTS_CONTENT,
