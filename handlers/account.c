@@ -340,9 +340,9 @@ static enum err_code organization(struct account_call *a, struct err *e)
 	if (!rest.len)
 		account_view_org(&a->x->who.org, &a->json);
 	else if (slice_is(rest, "models"))
-		account_view_models(a->x->front->catalog, &a->x->who, &a->json);
+		account_view_models(a->x->catalog, &a->x->who, &a->json);
 	else if (slice_is(rest, "defaults"))
-		rc = account_view_defaults(a->x->front->catalog, &a->x->who, &a->json, e);
+		rc = account_view_defaults(a->x->catalog, &a->x->who, &a->json, e);
 	else
 		rc = err_set(e, ERR_BAD_PATH, "Invalid path: no endpoint has this name");
 	return rc;

@@ -35,7 +35,7 @@ static const char page[] =
 static void health(struct exchange *x)
 {
 	struct buf json = { .max_bytes = 65536 };
-	const struct catalog *c = x->front->catalog;
+	const struct catalog *c = x->catalog;
 	bool first = true;
 
 	buf_str(&json, "{\"status\":\"ok\",\"version\":\"" TOLLGATE_VERSION "\",\"demo\":");

@@ -6,7 +6,7 @@ static void one_model(struct exchange *x)
 	struct buf json = { 0 };
 	struct err e = { 0 };
 
-	if (catalog_write_model(x->front->catalog, x->rest, &json, &e))
+	if (catalog_write_model(x->catalog, x->rest, &json, &e))
 		exchange_error(x, &e);
 	else
 		exchange_listing(x, buf_slice(&json));

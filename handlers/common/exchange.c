@@ -64,6 +64,10 @@ void exchange_init(struct exchange *x, const struct front *front, struct request
 		.head = { .max_bytes = 3072 },
 		.caller = { .anonymous = true },
 	};
+	if (front->catalogs) {
+		x->copy = catalog_live_take(front->catalogs, x->started_us / 1000);
+		x->catalog = x->copy->catalog;
+	}
 	name_request(x);
 	head_add(&x->head, "X-Request-Id", x->request_id);
 	if (front->spec->no_store)
@@ -134,6 +138,8 @@ void exchange_fini(struct exchange *x)
 	log_object(x->status >= 500 ? LOG_WARN : LOG_INFO, buf_slice(&line));
 	buf_fini(&line);
 	buf_fini(&x->head);
+	if (x->copy)
+		catalog_live_drop(x->front->catalogs, x->copy);
 }
 
 void exchange_note(struct exchange *x, int status, enum err_code error)

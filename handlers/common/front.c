@@ -224,7 +224,7 @@ static enum err_code set_up(struct err *e)
 	for (size_t i = 0; (warning = conf_warning(front.conf, i)); i++)
 		log_line(LOG_WARN, "%s", warning);
 	if (front.spec->needs & FRONT_CATALOG)
-		rc = catalog_load(front.conf, &front.catalog, e);
+		rc = catalog_live_open(front.conf, clock_mono_ms(), &front.catalogs, e);
 	if (!rc && front.spec->needs & FRONT_KEYS)
 		rc = keys_open(&front.keys, conf_str(front.conf, CONF_HOME),
 			conf_str(front.conf, CONF_API_KEYS), e);
@@ -270,7 +270,7 @@ int front_main(int argc, char **argv, const struct front_spec *spec)
 	close_books();
 	byok_close(front.byok);
 	keys_close(front.keys);
-	catalog_fini(front.catalog);
+	catalog_live_close(front.catalogs);
 	conf_fini(front.conf);
 	return 0;
 }

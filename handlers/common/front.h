@@ -12,7 +12,7 @@
 #include "base/ip.h"
 #include "fcgi/server.h"
 #include "gateway/auth.h"
-#include "gateway/catalog.h"
+#include "gateway/catalog_live.h"
 #include "store/byok.h"
 #include "store/ledger.h"
 #include "gateway/upstream.h"
@@ -41,9 +41,9 @@ struct front_spec {
 struct front {
 	const struct front_spec *spec;
 	struct conf *conf;
-	struct catalog *catalog; /* NULL unless needed */
-	struct keys *keys;       /* NULL unless needed */
-	struct byok *byok;       /* NULL unless needed */
+	struct catalog_live *catalogs; /* NULL unless needed; see exchange.catalog */
+	struct keys *keys;             /* NULL unless needed */
+	struct byok *byok;             /* NULL unless needed */
 	enum server_kind kind;
 };
 
@@ -51,6 +51,8 @@ struct front {
 struct exchange {
 	const struct front *front;
 	struct request *rq;
+	struct catalog_copy *copy;     /* the exchange's own hold on it */
+	const struct catalog *catalog; /* as it is for this request; NULL unless needed */
 	char request_id[129];
 	struct slice rest;  /* of the path behind the endpoint, without its slash */
 	struct buf head;    /* further header lines of the answer */

@@ -1,13 +1,5 @@
 #include "handlers/common/listing.h"
 
-#include <pthread.h>
-
-/* The catalogue never changes in a process, so its listings do not either. */
-static struct {
-	pthread_mutex_t lock;
-	struct buf text[2];
-} kept = { .lock = PTHREAD_MUTEX_INITIALIZER };
-
 static bool wants_all(const struct exchange *x)
 {
 	char value[8];
@@ -17,19 +9,13 @@ static bool wants_all(const struct exchange *x)
 	       str_bool(slice_of(value), &all) && all;
 }
 
-void listing_answer(struct exchange *x, listing_writer writer)
+void listing_answer(struct exchange *x, catalog_writer writer)
 {
-	bool all = wants_all(x);
-	struct buf *text = &kept.text[all];
+	const struct buf *text =
+		catalog_live_listing(x->front->catalogs, x->copy, writer, wants_all(x));
 	struct err e;
-	bool good;
 
-	pthread_mutex_lock(&kept.lock);
-	if (!text->len)
-		writer(x->front->catalog, all, text);
-	good = buf_ok(text);
-	pthread_mutex_unlock(&kept.lock);
-	if (good) {
+	if (buf_ok(text)) {
 		exchange_listing(x, buf_slice(text));
 		return;
 	}

@@ -63,7 +63,7 @@ static enum err_code check_policies(struct exchange *x, const struct route *rout
 enum err_code paid_route(struct exchange *x, struct paid *p, struct err *e)
 {
 	struct target *t = &p->route.target;
-	enum err_code rc = route_find(x->front->catalog, p->req.model, &p->route, e);
+	enum err_code rc = route_find(x->catalog, p->req.model, &p->route, e);
 
 	if (rc)
 		return rc;
