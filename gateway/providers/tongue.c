@@ -12,7 +12,7 @@ const struct json_limits tongue_limits = {
 	.allow_duplicates = true,
 };
 
-static const struct provider *const dialects[] = { &provider_openai };
+static const struct provider *const dialects[] = { &provider_openai, &provider_anthropic };
 
 const struct provider *provider_named(const char *name)
 {
@@ -188,13 +188,13 @@ void usage_read(struct json_value usage, const struct quirks *q, struct usage *u
 		u->cached_tokens = cached ? cached : hits;
 	if (!u->cache_write_tokens)
 		u->cache_write_tokens = created;
-	/* Some count cached tokens beside the prompt, some reasoning beside the completion. */
-	if (u->cached_tokens + u->cache_write_tokens > u->prompt_tokens)
-		u->prompt_tokens += u->cached_tokens + u->cache_write_tokens;
+	/* Some count reasoning beside the completion, some cached tokens beside the prompt. */
 	if (u->reasoning_tokens > u->completion_tokens ||
 		(q->completion_excludes_reasoning &&
 			total == u->prompt_tokens + u->completion_tokens + u->reasoning_tokens))
 		u->completion_tokens += u->reasoning_tokens;
+	if (u->cached_tokens + u->cache_write_tokens > u->prompt_tokens)
+		u->prompt_tokens += u->cached_tokens + u->cache_write_tokens;
 	if (!q->trusts_cost)
 		return;
 	u->cost_picousd = picousd(json_get(usage, "cost"));
