@@ -1,6 +1,7 @@
 /* gateway/providers/anthropic.c - the dialect of Anthropic's Messages API: which models can what,
  * and what the two sides of it share. */
 #include "gateway/providers/anthropic.h"
+#include "gateway/providers/json_schema.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -114,6 +115,11 @@ bool anthropic_is_claude(const struct anthropic_model *m)
 	return m != &stranger;
 }
 
+const char *anthropic_thoughts(const struct anthropic_model *m)
+{
+	return m == &stranger ? "unknown" : "anthropic-claude-v1";
+}
+
 void anthropic_native_id(const char *id, char out[MODEL_ID_MAX])
 {
 	static const char author[] = "anthropic/";
@@ -146,7 +152,7 @@ struct anthropic_json anthropic_json_of(
 
 	/* Whoever else speaks this dialect does not have this part of it. */
 	j.by_tool = a->form == FORM_SCHEMA && !(m->schema && strcmp(t->slug, "anthropic") == 0);
-	j.wrapped = j.by_tool && !json_str_is(json_get(a->schema, "type").raw, "object");
+	j.wrapped = j.by_tool && !schema_is_object(a->schema.raw);
 	for (unsigned i = 2; j.by_tool && is_taken(a, j.name); i++)
 		snprintf(j.name, sizeof(j.name), "json_%u", i);
 	return j;

@@ -12,8 +12,6 @@
 #include "gateway/providers/ask.h"
 #include "gateway/providers/tongue.h"
 
-#define ANTHROPIC_THOUGHTS "anthropic-claude-v1" /* format of its reasoning details */
-
 /* ---- models: anthropic.md section 3 ---- */
 
 enum anthropic_thinking {
@@ -43,6 +41,10 @@ void anthropic_native_id(const char *id, char out[MODEL_ID_MAX]);
  * have one, too. Never NULL. */
 const struct anthropic_model *anthropic_model_of(const char *native_id);
 bool anthropic_is_claude(const struct anthropic_model *m);
+
+/* The format of the reasoning details that such a model gives and takes: signatures of Claude's are
+ * of no use to others, nor theirs to Claude. */
+const char *anthropic_thoughts(const struct anthropic_model *m);
 
 /* ---- tools, and answers in JSON ---- */
 

@@ -75,6 +75,7 @@ struct state {
 	bool started; /* by a message_start */
 	bool counted; /* a final figure of the output has come */
 	struct anthropic_json json;
+	const char *thoughts; /* their format */
 	int64_t n[COUNTERS];
 	int64_t written_1h, thought;
 	size_t text_bytes; /* generated so far */
@@ -92,12 +93,16 @@ struct state {
 static struct state *state_of(struct dialect *d)
 {
 	struct state *s = d->own;
+	char id[MODEL_ID_MAX];
 
 	if (s)
 		return s;
 	d->own = s = calloc(1, sizeof(*s));
-	if (s)
-		s->json = anthropic_json_of_request(d->target, d->req);
+	if (!s)
+		return NULL;
+	anthropic_native_id(d->target->native_id, id);
+	s->thoughts = anthropic_thoughts(anthropic_model_of(id));
+	s->json = anthropic_json_of_request(d->target, d->req);
 	return s;
 }
 
@@ -303,11 +308,11 @@ static void begin_block(struct dialect *d, struct state *s, struct json_value bl
 	} else if (json_str_is(type, "thinking")) {
 		s->block = BLOCK_THOUGHT;
 		s->detail = reply_next_detail(d, 0);
-		reply_thought(d, 0, s->detail, ANTHROPIC_THOUGHTS, json_get(block, "thinking"),
+		reply_thought(d, 0, s->detail, s->thoughts, json_get(block, "thinking"),
 			json_get(block, "signature"));
 	} else if (json_str_is(type, "redacted_thinking")) {
 		s->block = BLOCK_SILENCE;
-		reply_hidden_thought(d, 0, reply_next_detail(d, 0), ANTHROPIC_THOUGHTS,
+		reply_hidden_thought(d, 0, reply_next_detail(d, 0), s->thoughts,
 			json_get(block, "data"), (struct slice){ "", 0 });
 	} else if (!json_str_is(type, "tool_use")) {
 		s->block = BLOCK_SILENCE;
@@ -437,11 +442,9 @@ static void on_delta(struct dialect *d, struct state *s, struct json_value delta
 	} else if (s->block == BLOCK_TEXT && json_str_is(type, "citations_delta")) {
 		cite(d, json_get(delta, "citation"));
 	} else if (s->block == BLOCK_THOUGHT && json_str_is(type, "thinking_delta")) {
-		reply_thought(
-			d, 0, s->detail, ANTHROPIC_THOUGHTS, json_get(delta, "thinking"), absent);
+		reply_thought(d, 0, s->detail, s->thoughts, json_get(delta, "thinking"), absent);
 	} else if (s->block == BLOCK_THOUGHT && json_str_is(type, "signature_delta")) {
-		reply_thought(
-			d, 0, s->detail, ANTHROPIC_THOUGHTS, absent, json_get(delta, "signature"));
+		reply_thought(d, 0, s->detail, s->thoughts, absent, json_get(delta, "signature"));
 	} else if (json_str_is(type, "input_json_delta")) {
 		v = json_get(delta, "partial_json");
 		s->said |= v.kind == JSON_STRING && v.raw.len > 2;

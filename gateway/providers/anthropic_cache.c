@@ -143,12 +143,11 @@ static void place_own(struct anthropic_plan *p, enum keep keep)
 	const struct part *said = last_said(p);
 	unsigned last = 0;
 
-	if (!p->system)
-		return;
 	while (last + 1 < p->system &&
 		p->talk.system[last + 1].message == p->talk.system[0].message)
 		last++;
-	p->keep[p->tools + last] = keep;
+	if (p->system)
+		p->keep[p->tools + last] = keep;
 	if (said) {
 		said = before_details(p, said);
 		p->keep[p->tools + p->system + (unsigned)(said - p->talk.parts)] = keep;
@@ -194,7 +193,8 @@ enum err_code anthropic_place_breakpoints(struct anthropic_plan *p, struct err *
 	if (!p->keep)
 		return err_set(e, ERR_NO_MEMORY, "the request does not fit into memory");
 	if (!take_marks(p) && !has_key(messages, "\"cache_control\"") &&
-		!has_key(messages, "\"prompt_cache_breakpoint\"") && anthropic_is_claude(p->model))
+		!has_key(messages, "\"prompt_cache_breakpoint\"") &&
+		(asked || (p->system && anthropic_is_claude(p->model))))
 		place_own(p, asked ? asked : KEEP_5M);
 	total = count(p->keep, all);
 	thin_out(p->keep + p->tools + p->system, p->parts, 2, &total);

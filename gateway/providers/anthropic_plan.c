@@ -9,9 +9,15 @@
 #define UNKNOWN_MAX    8192  /* what a model may write of which nothing is known */
 #define ID_MAX         64    /* bytes of a call's id */
 
-static bool takes_thought(struct slice format)
+/* Thoughts of nobody's format come from clients that keep only Anthropic's own blocks. */
+static bool claude_takes(struct slice format)
 {
-	return !format.len || slice_is(format, ANTHROPIC_THOUGHTS);
+	return !format.len || slice_is(format, "anthropic-claude-v1");
+}
+
+static bool others_take(struct slice format)
+{
+	return !format.len || slice_is(format, "unknown");
 }
 
 static int64_t most_output(const struct anthropic_plan *p)
@@ -172,14 +178,15 @@ static void plan_limit(struct anthropic_plan *p, int64_t most)
 
 enum err_code anthropic_plan_read(struct anthropic_plan *p, struct err *e)
 {
-	const struct talk_rules rules = { .id_max = ID_MAX, .takes_thought = takes_thought };
+	struct talk_rules rules = { .id_max = ID_MAX };
 	enum err_code rc;
 	int64_t most;
 
 	anthropic_native_id(p->target->native_id, p->model_id);
 	p->model = anthropic_model_of(p->model_id);
+	rules.takes_thought = anthropic_is_claude(p->model) ? claude_takes : others_take;
 	if (p->req->n > 1)
-		return ask_refuse(p->target, "n", "it gives one answer at a time", e);
+		return ask_refuse(p->target, "n", "gives one answer at a time", e);
 	rc = talk_read(p->req, p->talk_rules ? p->talk_rules : &rules, &p->talk, e);
 	if (!rc)
 		rc = ask_read(p->req, p->names ? p->names : &anthropic_names, p->talk.calls,

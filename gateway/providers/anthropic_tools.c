@@ -4,6 +4,17 @@
 
 #include <stdio.h>
 
+/* A schema that describes an object, and says so. */
+static void write_object_schema(struct json_value schema, struct buf *out)
+{
+	if (json_get(schema, "type").kind != JSON_ABSENT) {
+		buf_slice_append(out, schema.raw);
+		return;
+	}
+	buf_str(out, "{\"type\":\"object\",");
+	buf_slice_append(out, slice_from(schema.raw, 1));
+}
+
 /* The schema of a tool's input, whose root must be an object that says so. */
 static enum err_code write_parameters(
 	const struct tool *tool, unsigned nth, struct buf *out, struct err *e)
@@ -27,12 +38,7 @@ static enum err_code write_parameters(
 			"anyOf, oneOf or allOf beside it",
 			param);
 	}
-	if (type.kind == JSON_ABSENT) {
-		buf_str(out, "{\"type\":\"object\",");
-		buf_slice_append(out, slice_from(tool->parameters.raw, 1));
-	} else {
-		buf_slice_append(out, tool->parameters.raw);
-	}
+	write_object_schema(tool->parameters, out);
 	return ERR_OK;
 }
 
@@ -67,11 +73,13 @@ static void write_json_tool(const struct anthropic_plan *p, bool first, struct b
 	buf_json_cstr(out, p->json.name);
 	buf_str(out, ",\"description\":\"Give the answer by calling this tool.\","
 		     "\"input_schema\":");
-	if (p->json.wrapped)
+	if (p->json.wrapped) {
 		buf_str(out, "{\"type\":\"object\",\"properties\":{\"value\":");
-	buf_slice_append(out, p->ask.schema.raw);
-	if (p->json.wrapped)
+		buf_slice_append(out, p->ask.schema.raw);
 		buf_str(out, "},\"required\":[\"value\"]}");
+	} else {
+		write_object_schema(p->ask.schema, out);
+	}
 	buf_char(out, '}');
 }
 

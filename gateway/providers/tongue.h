@@ -244,6 +244,7 @@ struct provider {
 };
 
 extern const struct provider provider_openai;
+extern const struct provider provider_anthropic;
 
 /* The dialect of this name, or NULL. */
 const struct provider *provider_named(const char *name);
