@@ -387,10 +387,11 @@ enum err_code schema_write_for_claude(struct slice schema, struct buf *out, stru
 	struct schema_writer w = writer_of(schema, out);
 	struct refs refs = { .root = w.root, .seen = { w.root.raw.ptr }, .count = 1 };
 
-	if (recurs(&refs, w.root))
+	if (recurs(&refs, w.root, 0))
 		return err_set(e, ERR_BAD_REQUEST,
 			"a schema refers to itself, which the provider refuses in structured "
 			"output");
+	w.too_large = refs.too_large;
 	write_schema(&w, &claude, w.root, 0);
 	return schema_end(&w, e);
 }
