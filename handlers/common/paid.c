@@ -60,15 +60,13 @@ static enum err_code check_policies(struct exchange *x, const struct route *rout
 	return rc;
 }
 
-enum err_code paid_route(struct exchange *x, struct paid *p, struct err *e)
+/* The way was found; may it be gone? */
+static enum err_code take_route(struct exchange *x, struct paid *p, struct err *e)
 {
 	struct target *t = &p->route.target;
-	enum err_code rc = route_find(x->catalog, p->req.model, &p->route, e);
+	enum err_code rc = check_policies(x, &p->route, e);
 
-	if (rc)
-		return rc;
 	x->provider = t->slug;
-	rc = check_policies(x, &p->route, e);
 	if (rc)
 		return rc;
 	if (p->route.provider->demo) {
@@ -79,6 +77,20 @@ enum err_code paid_route(struct exchange *x, struct paid *p, struct err *e)
 	head_add(&x->head, "X-Provider", t->slug);
 	head_add(&x->head, "X-Model", t->public_id);
 	return ERR_OK;
+}
+
+enum err_code paid_route(struct exchange *x, struct paid *p, struct err *e)
+{
+	const struct front *f = x->front;
+	enum err_code rc = ERR_OK;
+
+	p->head_bytes = x->head.len;
+	if (f->byok)
+		rc = byok_route(f->byok, x->catalog, conf_str(f->conf, CONF_PROVIDERS), &x->who,
+			p->req.model, &p->route, &p->byok, e);
+	if (!rc && !p->byok.used)
+		rc = route_find(x->catalog, p->req.model, &p->route, e);
+	return rc ? rc : take_route(x, p, e);
 }
 
 /* ---- the books ---- */
@@ -104,7 +116,7 @@ enum err_code paid_admit(struct exchange *x, struct paid *p, struct err *e)
 	struct ledger_now now = ledger_now();
 	struct limits_what what = { .id = ledger_id(slice_of(x->ledger_id)),
 		.prices = m ? m->prices : NULL,
-		.free = p->route.free,
+		.free = p->route.free || p->byok.used,
 		.deadline_mono_ms = now.mono_ms + conf_int(c, CONF_DEADLINE) +
 				    conf_int(c, CONF_CLIENT_STALL) + RESERVE_GRACE_MS };
 	struct ledger *l = front_ledger(e);
@@ -137,8 +149,9 @@ void paid_settle(struct exchange *x, struct paid *p)
 		.status = x->status,
 		.stream = x->stream,
 		.free = p->route.free,
+		.byok = p->byok.used,
 		.client_gone = x->error == ERR_CLIENT_GONE,
-		.attempts = 1,
+		.attempts = p->attempts_before + 1,
 		.latency_ms = (clock_mono_us() - x->started_us) / 1000,
 		.ttft_ms = res->ttft_us ? (res->ttft_us - x->started_us) / 1000 + 1 : 0 };
 
@@ -177,7 +190,8 @@ enum err_code paid_relay(struct exchange *x, struct paid *p, struct err *e)
 	const struct cost_facts prices = { .table = route->model ? route->model->prices : NULL,
 		.images = p->ask.images,
 		.trusts_cost = route->target.quirks->trusts_cost,
-		.free = route->free };
+		.free = route->free,
+		.byok = p->byok.used };
 	const struct relay_call call = { .target = &route->target,
 		.req = &p->req,
 		.client = request_sink(x->rq),
@@ -216,11 +230,55 @@ void paid_deliver(struct exchange *x, struct paid *p, enum err_code rc, struct e
 	exchange_note(x, 200, rc ? rc : sent);
 }
 
+/* Only what the provider did, and before anything has reached the client. */
+static bool may_fall_back(const struct paid *p, const struct err *e)
+{
+	return p->byok.used && p->byok.info.allow_fallback && !p->res.started &&
+	       e->code >= ERR_UPSTREAM_STATUS;
+}
+
+/* Goes the operator's way, with all that belongs to it. What hinders that leaves the answer as it
+ * was: the caller's own key failed. */
+static enum err_code fall_back(struct exchange *x, struct paid *p, struct err *e)
+{
+	const char *slug = p->route.target.slug;
+	struct admission admission = p->admission;
+	struct route operators;
+	struct err hindrance;
+	struct ledger *l = front_ledger(&hindrance);
+
+	/* A look before anything is given up. */
+	if (!l || route_find(x->catalog, p->req.model, &operators, &hindrance))
+		return e->code;
+	ledger_release(l, &p->admission.lease);
+	relay_result_fini(&p->res);
+	p->res = (struct relay_result){ 0 };
+	byok_use_fini(&p->byok);
+	x->head.len = p->head_bytes;
+	p->attempts_before++;
+	if (route_find(x->catalog, p->req.model, &p->route, &hindrance) ||
+		take_route(x, p, &hindrance) || paid_admit(x, p, &hindrance)) {
+		/* Into the books goes what was done. */
+		x->head.len = p->head_bytes;
+		head_add(&x->head, "X-Provider", slug);
+		head_add(&x->head, "X-Generation-Id", x->ledger_id);
+		x->provider = p->route.target.slug = slug;
+		p->admission = admission;
+		p->admission.lease.is_open = false;
+		p->byok.used = true;
+		p->attempts_before--;
+		return e->code;
+	}
+	return paid_relay(x, p, e);
+}
+
 void paid_answer(struct exchange *x, struct paid *p)
 {
 	struct err e = { 0 };
 	enum err_code rc = paid_relay(x, p, &e);
 
+	if (rc && may_fall_back(p, &e))
+		rc = fall_back(x, p, &e);
 	paid_settle(x, p);
 	paid_deliver(x, p, rc, &e);
 	(void)ledger_tick(front_ledger(&e), ledger_now(), NULL);
@@ -228,5 +286,6 @@ void paid_answer(struct exchange *x, struct paid *p)
 
 void paid_fini(struct paid *p)
 {
+	byok_use_fini(&p->byok);
 	relay_result_fini(&p->res);
 }

@@ -15,6 +15,7 @@
 #ifndef HANDLERS_COMMON_PAID_H
 #define HANDLERS_COMMON_PAID_H
 
+#include "gateway/byok.h"
 #include "gateway/limits.h"
 #include "gateway/relay.h"
 #include "gateway/route.h"
@@ -27,7 +28,10 @@ struct paid {
 	struct cost_ask ask;
 	int64_t prompt_tokens; /* that it has more likely */
 	bool no_output;        /* it is answered without generating anything */
+	struct byok_use byok;  /* the caller's own key, when there is one */
 	struct route route;
+	size_t head_bytes;        /* of x->head before the route was told there */
+	unsigned attempts_before; /* with the caller's own key, which failed */
 	struct admission admission;
 	struct relay_result res;
 };
@@ -41,10 +45,12 @@ struct json_limits paid_json_limits(const struct conf *c);
 /* Notes for the log what was asked for. */
 void paid_note(struct exchange *x, const struct paid *p);
 
-/* Finds the target for p->req.model and checks that the caller may have it. */
+/* Finds the target for p->req.model, with the caller's own key when there is one (FRONT_BYOK), and
+ * checks that the caller may have it. */
 MUST_CHECK enum err_code paid_route(struct exchange *x, struct paid *p, struct err *e);
 
-/* Reserves what the request may cost, and tells the client where its limits stand. */
+/* Reserves what the request may cost, which with a key of the caller's own is no money, and tells
+ * the client where its limits stand. */
 MUST_CHECK enum err_code paid_admit(struct exchange *x, struct paid *p, struct err *e);
 
 /* Calls the provider; a stream reaches the client meanwhile, but for its end. */
@@ -59,7 +65,8 @@ void paid_settle(struct exchange *x, struct paid *p);
  * paid_relay. */
 void paid_deliver(struct exchange *x, struct paid *p, enum err_code rc, struct err *e);
 
-/* All three of them, for a request that was admitted. */
+/* All three of them, for a request that was admitted. When the caller's own key fails, and its
+ * owner allows that, the operator's is tried before. */
 void paid_answer(struct exchange *x, struct paid *p);
 
 void paid_fini(struct paid *p);

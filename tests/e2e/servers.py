@@ -119,6 +119,7 @@ class Site:
             "GATEWAY_CATALOGUE": str(place.dir / "conf"),
             "GATEWAY_LOG": str(self.log),
             "OPENAI_BASE_URL": f"http://127.0.0.1:{fake.port}/v1",
+            "PERPLEXITY_BASE_URL": f"http://127.0.0.1:{fake.port}/v1",  # and no key
             "ZAI_BASE_URL": f"http://127.0.0.1:{fake.port}/v4",
             "MISTRAL_BASE_URL": f"http://127.0.0.1:{free_port()}/v1",
             "XAI_BASE_URL": f"https://127.0.0.1:{fake.port}/v1",
