@@ -211,7 +211,7 @@ static void write_schema(
 {
 	static const char *const of_many[] = { "properties", "$defs", "definitions",
 		"patternProperties", "dependentSchemas" };
-	static const char *const lists[] = { "anyOf", "allOf", "prefixItems" };
+	static const char *const lists[] = { "anyOf", "allOf", "prefixItems", "items" };
 	static const char *const of_one[] = { "items", "additionalProperties", "not", "contains",
 		"propertyNames", "if", "then", "else" };
 	struct json_iter it;
@@ -236,8 +236,6 @@ static void write_schema(
 		buf_char(w->out, ':');
 		if ((child.kind == JSON_OBJECT && AMONG(key, of_many)) ||
 			(child.kind == JSON_ARRAY && AMONG(key, lists)))
-			write_members(w, r, child, depth + 1);
-		else if (child.kind == JSON_ARRAY && json_str_is(key, "items"))
 			write_members(w, r, child, depth + 1);
 		else if (AMONG(key, of_one))
 			write_schema(w, r, child, depth + 1);

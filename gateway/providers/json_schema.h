@@ -9,7 +9,7 @@
 
 #include "base/json_scan.h"
 
-#define SCHEMA_DEPTH_MAX 64u               /* schemas in schemas */
+#define SCHEMA_DEPTH_MAX 40u               /* schemas in schemas; stacks are small */
 #define SCHEMA_NODES_MAX 20000u            /* schemas in all */
 #define SCHEMA_BYTES_MAX ((size_t)4 << 20) /* as written */
 

@@ -209,14 +209,13 @@ static struct types types_of(struct node *n)
 	json_iter_init(&it, n->k[TYPE]);
 	while (n->k[TYPE].kind == JSON_ARRAY && json_iter_next(&it, &none, &v))
 		add_type(&t, n, v);
-	if (has_enum(n))
+	if (has_enum(n) || (!t.count && n->nullable && !n->k[ANY_OF].kind && !has_properties(n) &&
+				   !n->k[ITEMS].kind && !n->k[PREFIX_ITEMS].kind))
 		t = (struct types){ .raw = { SLICE("\"string\"") }, .count = 1 };
 	else if (!t.count && has_properties(n))
 		t = (struct types){ .raw = { SLICE("\"object\"") }, .count = 1 };
 	else if (!t.count && (n->k[ITEMS].kind || n->k[PREFIX_ITEMS].kind))
 		t = (struct types){ .raw = { SLICE("\"array\"") }, .count = 1 };
-	else if (!t.count && n->nullable && !n->k[ANY_OF].kind)
-		t = (struct types){ .raw = { SLICE("\"string\"") }, .count = 1 };
 	return t;
 }
 
