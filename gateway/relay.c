@@ -409,6 +409,9 @@ static enum err_code take_refusal(struct relay *r, struct err *e)
 
 	if (r->job->retry_after_ms > 0)
 		e->retry_after_ms = r->job->retry_after_ms;
+	/* What it means: some refuse a key with the status of a bad request. */
+	if (e->upstream_status >= 400)
+		r->res->upstream_status = e->upstream_status;
 	return rc;
 }
 
@@ -471,6 +474,41 @@ static void put_failure(struct relay *r, const struct err *e, const char *reques
 		err_write_json(e, request_id, &r->res->ending);
 }
 
+/* One request and its answer. */
+static enum err_code attempt(
+	struct relay *r, struct pump *pump, struct http_req *http, struct job *job, struct err *e)
+{
+	enum err_code rc = r->target->provider->encode(r->req, r->target, http, e);
+
+	if (!rc)
+		rc = sign_request(r->target, http, e);
+	if (rc)
+		return rc;
+	set_job(r, job, http);
+	rc = pump_run(pump, job, e);
+	r->res->bytes_in += job->bytes_in;
+	if (r->kind == BODY_REFUSAL && rc != ERR_CLIENT_GONE && rc != ERR_BUSY)
+		return take_refusal(r, e);
+	return !rc && r->kind == BODY_WHOLE ? take_whole(r, e) : rc;
+}
+
+/* Does the dialect know how to write the refused request so that it is taken? Then everything is
+ * made ready for it. */
+static bool may_mend(struct relay *r, struct target *t, struct http_req *http, const struct err *e)
+{
+	if (r->kind != BODY_REFUSAL || e->code == ERR_CLIENT_GONE || e->code == ERR_BUSY ||
+		!t->provider->mend || !t->provider->mend(t, e))
+		return false;
+	http_req_fini(http);
+	http->url[0] = '\0';
+	buf_reset(&r->body);
+	dialect_fini(&r->dialect);
+	dialect_init(&r->dialect, t, r->req);
+	r->kind = BODY_UNKNOWN;
+	r->begun = false;
+	return true;
+}
+
 enum err_code relay_chat(struct pump *pump, const struct relay_conf *conf,
 	const struct relay_call *call, struct relay_result *res, struct err *e)
 {
@@ -493,18 +531,11 @@ enum err_code relay_chat(struct pump *pump, const struct relay_conf *conf,
 	aws_frames_init(&r.frames, conf->max_event_bytes);
 	r.out.max_bytes = 5 * conf->max_event_bytes + OUT_EXTRA;
 	if (!rc)
-		rc = t->provider->encode(call->req, t, &http, e);
-	if (!rc)
-		rc = sign_request(t, &http, e);
-	if (rc)
+		rc = attempt(&r, pump, &http, &job, e);
+	if (rc && may_mend(&r, &sign.target, &http, e))
+		rc = attempt(&r, pump, &http, &job, e);
+	if (rc && !r.job)
 		goto out;
-	set_job(&r, &job, &http);
-	rc = pump_run(pump, &job, e);
-	res->bytes_in = job.bytes_in;
-	if (r.kind == BODY_REFUSAL && rc != ERR_CLIENT_GONE && rc != ERR_BUSY)
-		rc = take_refusal(&r, e);
-	else if (!rc && r.kind == BODY_WHOLE)
-		rc = take_whole(&r, e);
 	if (rc) {
 		if (!e->provider[0] && e->code >= ERR_UPSTREAM_STATUS)
 			str_copy_cut(e->provider, sizeof(e->provider), t->slug);
