@@ -12,7 +12,8 @@ const struct json_limits tongue_limits = {
 	.allow_duplicates = true,
 };
 
-static const struct provider *const dialects[] = { &provider_openai, &provider_anthropic };
+static const struct provider *const dialects[] = { &provider_openai, &provider_anthropic,
+	&provider_gemini };
 
 const struct provider *provider_named(const char *name)
 {
