@@ -230,7 +230,7 @@ static void a_dialect_this_build_does_not_speak_is_never_configured(void **state
 	assert_null(provider(&env, "bedrock")->provider);
 	assert_false(provider(&env, "bedrock")->configured);
 	assert_true(provider(&env, "minimax")->configured);
-	assert_false(provider(&env, "minimax-anthropic")->configured);
+	assert_true(provider(&env, "minimax-anthropic")->configured);
 	env_fini(&env);
 }
 
