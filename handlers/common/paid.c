@@ -1,7 +1,9 @@
 #include "handlers/common/paid.h"
 
 #include "base/clock.h"
+#include "gateway/chat.h"
 #include "gateway/demo.h"
+#include "gateway/images.h"
 #include "gateway/policy.h"
 #include "gateway/settle.h"
 
@@ -176,6 +178,38 @@ static struct relay_conf relay_settings(const struct conf *c)
 	};
 }
 
+/* Images by URL, where the provider takes none. What the request is reserved for stays. */
+static enum err_code put_images_inline(
+	struct exchange *x, struct paid *p, struct pump *pump, struct err *e)
+{
+	const struct conf *c = x->front->conf;
+	const struct images_conf conf = { .fetch = conf_int(c, CONF_FETCH_IMAGES) == 1,
+		.allow = conf_str(c, CONF_FETCH_ALLOW),
+		.max_bytes = (size_t)conf_int(c, CONF_FETCH_MAX),
+		.max_count = (unsigned)conf_int(c, CONF_FETCH_COUNT),
+		.timeout_ms = conf_int(c, CONF_FETCH_TIMEOUT),
+		.max_body = (size_t)conf_int(c, CONF_MAX_BODY),
+		.connect_ms = conf_int(c, CONF_CONNECT_TIMEOUT) };
+	struct json_limits limits = paid_json_limits(c);
+	struct buf body = { 0 };
+	struct chat_req req;
+	enum err_code rc;
+
+	if (!images_are_needed(&p->req, &p->route.target))
+		return ERR_OK;
+	rc = images_inline(pump, &conf, &p->req, &p->route.target, request_sink(x->rq), &body, e);
+	if (!rc)
+		rc = chat_parse(buf_slice(&body), &limits, &req, e);
+	if (rc) {
+		buf_fini(&body);
+		return rc;
+	}
+	buf_fini(&p->body); /* of another provider's turn, which p->req pointed to */
+	p->body = body;
+	p->req = req;
+	return ERR_OK;
+}
+
 enum err_code paid_relay(struct exchange *x, struct paid *p, struct err *e)
 {
 	const struct route *route = &p->route;
@@ -199,8 +233,10 @@ enum err_code paid_relay(struct exchange *x, struct paid *p, struct err *e)
 		.request_id = x->request_id,
 		.prices = &prices };
 	struct pump *pump = front_pump(e);
-	enum err_code rc = pump ? relay_chat(pump, &settings, &call, res, e) : e->code;
+	enum err_code rc = pump ? put_images_inline(x, p, pump, e) : e->code;
 
+	if (!rc)
+		rc = relay_chat(pump, &settings, &call, res, e);
 	x->usage = res->usage;
 	x->ttft_us = res->ttft_us;
 	exchange_note(x, res->started || !rc ? 200 : err_status(e), rc);
@@ -288,4 +324,5 @@ void paid_fini(struct paid *p)
 {
 	byok_use_fini(&p->byok);
 	relay_result_fini(&p->res);
+	buf_fini(&p->body);
 }

@@ -24,6 +24,7 @@
 /* One such request; starts as { 0 }. */
 struct paid {
 	struct chat_req req;
+	struct buf body; /* what req points to, when images were put into it */
 	/* What it may use: prompt_tokens, images and writes_1h are the handler's to fill in. */
 	struct cost_ask ask;
 	int64_t prompt_tokens; /* that it has more likely */
