@@ -42,28 +42,39 @@ bool openai_messages_have_marked_ids(struct json_value messages)
 	return memmem(messages.raw.ptr, messages.raw.len, id_mark, sizeof(id_mark) - 1) != NULL;
 }
 
+static struct slice without_mark(struct slice id)
+{
+	const char *at = memmem(id.ptr, id.len, id_mark, sizeof(id_mark) - 1);
+
+	return at && at > id.ptr ? slice_first(id, (size_t)(at - id.ptr)) : id;
+}
+
+static bool id_fits(const struct quirks *q, struct slice id)
+{
+	if (without_mark(id).len != id.len)
+		return false;
+	return q->id_exact ? id.len == q->id_exact && is_alnum(id)
+			   : !q->id_max || id.len <= q->id_max;
+}
+
 bool openai_id_write(const struct quirks *q, struct slice id, struct buf *out)
 {
-	struct slice whole = bare(id), base = whole;
-	const char *at = memmem(base.ptr, base.len, id_mark, sizeof(id_mark) - 1);
+	struct slice base = without_mark(bare(id));
 	uint8_t hash[SHA256_BYTES];
 	char hex[2 * SHA256_BYTES + 1];
 
-	if (at && at > base.ptr)
-		base.len = (size_t)(at - base.ptr);
-	if (q->id_exact ? base.len == q->id_exact && is_alnum(base)
-			: !q->id_max || base.len <= q->id_max) {
-		if (base.len == whole.len)
-			return false;
-		buf_char(out, '"');
+	if (id_fits(q, bare(id)))
+		return false;
+	buf_char(out, '"');
+	if (id_fits(q, base)) {
 		buf_slice_append(out, base);
-		buf_char(out, '"');
-		return true;
+	} else {
+		crypto_sha256(base, hash);
+		crypto_hex(hash, sizeof(hash), hex);
+		if (!q->id_exact)
+			buf_str(out, "call_");
+		buf_append(out, hex, q->id_exact ? q->id_exact : 24);
 	}
-	crypto_sha256(base, hash);
-	crypto_hex(hash, sizeof(hash), hex);
-	buf_str(out, q->id_exact ? "\"" : "\"call_");
-	buf_append(out, hex, q->id_exact ? q->id_exact : 24);
 	buf_char(out, '"');
 	return true;
 }
@@ -268,40 +279,113 @@ static void patch_content(
 
 struct message {
 	bool system, developer, user, assistant, tool;
-	struct json_value content, calls;
+	bool odd; /* holds what the row may have to change */
+	struct json_value object, content, calls;
 	struct json_value reasoning, reasoning_content, details, blocks;
 };
 
-static struct message read_message(struct json_value object)
+static const char *behind_blanks(const char *p, const char *end)
 {
-	struct message m = { .system = false };
-	struct json_iter it;
+	while (p < end && isspace((unsigned char)*p))
+		p++;
+	return p;
+}
+
+/* An iterator over an object or array whose end is not known yet: what is walked need not be
+ * skipped first. */
+static struct json_iter iter_from(const char *p, const char *end)
+{
+	return (struct json_iter){ .p = p + 1, .end = end, .object = *p == '{' };
+}
+
+/* Has a part anything that the row may have to change? Same order of work as one skip. */
+static bool parts_are_odd(const struct quirks *q, struct json_value content, bool of_user)
+{
+	const char *end = content.raw.ptr + content.raw.len - 1, *p = content.raw.ptr + 1;
 	struct json_value v;
 	struct slice key;
 
-	json_iter_init(&it, object);
-	while (json_iter_next(&it, &key, &v)) {
-		if (KEY_IS(key, "role")) {
+	if (q->flat_texts && !of_user)
+		return true;
+	for (p = behind_blanks(p, end); p < end && *p == '{'; p = behind_blanks(p, end)) {
+		struct json_iter it = iter_from(p, end);
+
+		for (p++; json_iter_next(&it, &key, &v); p = v.raw.ptr + v.raw.len)
+			if (KEY_IS(key, "cache_control") ||
+				KEY_IS(key, "prompt_cache_breakpoint") ||
+				(!of_user && KEY_IS(key, "type") && !json_str_is(v.raw, "text")))
+				return true;
+		p = behind_blanks(behind_blanks(p, end) + 1, end); /* the brace */
+		if (p < end && *p == ',')
+			p++;
+	}
+	return p < end; /* something that is no object */
+}
+
+/* Reads the message that begins at p, and finds where it ends. */
+static struct message read_message(const struct quirks *q, const char *p, const char *end)
+{
+	struct message m = { .object = { JSON_OBJECT, { p, 0 } } };
+	struct json_iter it = iter_from(p, end);
+	struct json_value v;
+	struct slice key;
+
+	for (p++; json_iter_next(&it, &key, &v); p = v.raw.ptr + v.raw.len) {
+		if (KEY_IS(key, "content")) {
+			m.content = v;
+		} else if (KEY_IS(key, "role")) {
 			m.developer = json_str_is(v.raw, "developer");
 			m.system = m.developer || json_str_is(v.raw, "system");
 			m.user = json_str_is(v.raw, "user");
 			m.assistant = json_str_is(v.raw, "assistant");
 			m.tool = json_str_is(v.raw, "tool");
-		} else if (KEY_IS(key, "content")) {
-			m.content = v;
+		} else if (KEY_IS(key, "tool_call_id")) {
+			m.odd |= v.kind == JSON_STRING && !id_fits(q, bare(v.raw));
 		} else if (KEY_IS(key, "tool_calls") && json_is_truthy(v)) {
 			m.calls = v;
+			m.odd = true;
 		} else if (KEY_IS(key, "reasoning") && inner(v).len) {
 			m.reasoning = v;
+			m.odd = true;
 		} else if (KEY_IS(key, "reasoning_content") && v.kind == JSON_STRING) {
 			m.reasoning_content = v;
+			m.odd = true;
 		} else if (KEY_IS(key, "reasoning_details") && json_is_truthy(v)) {
 			m.details = v;
+			m.odd = true;
 		} else if (KEY_IS(key, "thinking_blocks") && json_is_truthy(v)) {
 			m.blocks = v;
+			m.odd = true;
+		} else {
+			m.odd |= v.kind == JSON_NULL || KEY_IS(key, "reasoning") ||
+				 KEY_IS(key, "reasoning_content") ||
+				 KEY_IS(key, "reasoning_details") ||
+				 KEY_IS(key, "thinking_blocks") ||
+				 quirks_drops_of_message(q, bare(key));
 		}
 	}
+	p = behind_blanks(p, end);
+	m.object.raw.len = (size_t)(p - m.object.raw.ptr) + (p < end);
+	m.odd |= (m.developer && q->no_developer) ||
+		 (m.assistant && q->needed == THOUGHTS_NEEDED) ||
+		 (m.content.kind == JSON_ARRAY && parts_are_odd(q, m.content, m.user));
 	return m;
+}
+
+/* Walks the messages: sets *m to the one at *p or behind it. */
+static bool next_message(
+	const struct quirks *q, struct json_value messages, const char **p, struct message *m)
+{
+	const char *end = messages.raw.ptr + messages.raw.len - 1;
+
+	*p = behind_blanks(*p, end);
+	if (*p < end && **p == ',')
+		*p = behind_blanks(*p + 1, end);
+	if (*p >= end || **p != '{')
+		return false;
+	*m = read_message(q, *p, end);
+	*p += m->object.raw.len;
+	return true;
 }
 
 /* Appends the thoughts in words, without quotes. */
@@ -398,8 +482,8 @@ static void add_thoughts(const struct plan *plan, const struct message *m, bool 
 
 /* ---- messages ---- */
 
-static void patch_message(const struct quirks *q, struct patch *p, const struct message *m,
-	struct json_value object, bool last)
+static void patch_message(
+	const struct quirks *q, struct patch *p, const struct message *m, bool last)
 {
 	struct plan plan = plan_of(q, m);
 	bool had_content = false, marked = false, stays;
@@ -408,8 +492,8 @@ static void patch_message(const struct quirks *q, struct patch *p, const struct 
 	struct json_value v;
 	struct slice key;
 
-	patch_list_begin(&list, object);
-	json_iter_init(&it, object);
+	patch_list_begin(&list, m->object);
+	json_iter_init(&it, m->object);
 	while (json_iter_next(&it, &key, &v)) {
 		bool null = v.kind == JSON_NULL && !KEY_IS(key, "content");
 
@@ -449,17 +533,13 @@ static void patch_message(const struct quirks *q, struct patch *p, const struct 
 /* Do the system messages stand where they may not? */
 static bool must_merge(const struct quirks *q, struct json_value messages, struct slice front)
 {
-	struct json_iter it;
-	struct json_value v;
-	struct slice none;
+	const char *p = messages.raw.ptr + 1;
 	size_t systems = front.len != 0;
+	struct message m;
 	bool others = false;
 
-	if (q->system == SYSTEM_ANYWHERE)
-		return false;
-	json_iter_init(&it, messages);
-	while (json_iter_next(&it, &none, &v)) {
-		if (!read_message(v).system)
+	while (q->system && next_message(q, messages, &p, &m)) {
+		if (!m.system)
 			others = true;
 		else if (others || (systems++ && q->system == SYSTEM_ONE))
 			return true;
@@ -467,53 +547,48 @@ static bool must_merge(const struct quirks *q, struct json_value messages, struc
 	return false;
 }
 
-static void write_merged(struct json_value messages, struct slice front, struct buf *out)
+static void write_merged(
+	const struct quirks *q, struct json_value messages, struct slice front, struct buf *out)
 {
-	struct json_iter it;
-	struct json_value v;
-	struct slice none;
-	size_t at;
+	const char *p = messages.raw.ptr + 1;
+	struct message m;
+	size_t begin;
 
 	buf_str(out, "{\"role\":\"system\",\"content\":\"");
+	begin = out->len;
 	buf_slice_append(out, front);
-	at = front.len ? 0 : out->len;
-	json_iter_init(&it, messages);
-	while (json_iter_next(&it, &none, &v)) {
-		struct message m = read_message(v);
-
+	while (next_message(q, messages, &p, &m)) {
 		if (!m.system)
 			continue;
-		if (out->len != at)
+		if (out->len != begin)
 			buf_str(out, "\\n\\n");
 		write_texts(m.content, out);
 	}
 	buf_str(out, "\"}");
 }
 
-static bool is_last(struct json_value messages, struct json_value v)
+/* An assistant that says nothing, where that is refused. */
+static bool is_refused(const struct quirks *q, const struct message *m)
 {
-	const char *end = messages.raw.ptr + messages.raw.len - 1, *p = v.raw.ptr + v.raw.len;
-
-	while (p < end && isspace((unsigned char)*p))
-		p++;
-	return p == end;
+	return q->bridges && m->assistant && !m->calls.kind && !json_is_truthy(m->content) &&
+	       json_get(m->object, "function_call").kind != JSON_OBJECT;
 }
 
 void openai_messages_write(
 	const struct quirks *q, struct json_value messages, struct slice front, struct buf *out)
 {
+	const char *at = messages.raw.ptr + 1, *end = messages.raw.ptr + messages.raw.len - 1;
 	struct patch p = { .out = out, .done = messages.raw.ptr };
 	bool merge = must_merge(q, messages, front), behind_tool = false;
+	const struct slice no_key = { "", 0 };
 	struct patch_list list;
-	struct json_iter it;
-	struct json_value v;
-	struct slice none;
+	struct message m;
 
 	patch_list_begin(&list, messages);
 	if (merge || front.len) {
 		patch_cut(&p, list.end, list.end);
 		if (merge) {
-			write_merged(messages, front, out);
+			write_merged(q, messages, front, out);
 		} else {
 			buf_str(out, "{\"role\":\"system\",\"content\":\"");
 			buf_slice_append(out, front);
@@ -521,23 +596,21 @@ void openai_messages_write(
 		}
 		list.any = list.gap = true; /* the next one comes behind a comma */
 	}
-	json_iter_init(&it, messages);
-	while (json_iter_next(&it, &none, &v)) {
-		struct message m = read_message(v);
+	while (next_message(q, messages, &at, &m)) {
+		bool last = behind_blanks(at, end) == end;
 
-		if ((merge && m.system) ||
-			(q->bridges && m.assistant && !m.calls.kind && !json_is_truthy(m.content) &&
-				json_get(v, "function_call").kind != JSON_OBJECT)) {
+		if ((merge && m.system) || is_refused(q, &m)) {
 			patch_list_drop(&list);
 			continue;
 		}
-		patch_list_keep(&p, &list, none, v);
+		patch_list_keep(&p, &list, no_key, m.object);
 		if (q->bridges && m.user && behind_tool) {
-			patch_cut(&p, v.raw.ptr, v.raw.ptr);
+			patch_cut(&p, m.object.raw.ptr, m.object.raw.ptr);
 			buf_str(out, "{\"role\":\"assistant\",\"content\":\"OK.\"},");
 		}
 		behind_tool = m.tool;
-		patch_message(q, &p, &m, v, is_last(messages, v));
+		if (m.odd || (last && q->prefill && m.assistant))
+			patch_message(q, &p, &m, last);
 	}
 	patch_list_end(&p, &list);
 	patch_end(&p, messages.raw);

@@ -8,6 +8,39 @@
 
 #include <ctype.h>
 
+/* ---- the client's members ---- */
+
+/* Walks the body without reading through the messages, whose place is known. */
+struct body_iter {
+	struct json_iter it;
+	const struct json_member *messages;
+	const char *end;
+};
+
+static struct body_iter body_begin(const struct chat_req *req)
+{
+	struct body_iter b = { .messages = &req->field[CHAT_MESSAGES] };
+
+	json_iter_init(&b.it, (struct json_value){ JSON_OBJECT, req->body });
+	b.end = b.it.end;
+	b.it.end = b.messages->whole.ptr;
+	return b;
+}
+
+static bool body_next(struct body_iter *b, struct slice *key, struct json_value *v)
+{
+	if (json_iter_next(&b->it, key, v))
+		return true;
+	if (!b->messages)
+		return false;
+	*key = (struct slice){ b->messages->whole.ptr, 2 };
+	*v = b->messages->value;
+	b->it.p = v->raw.ptr + v->raw.len;
+	b->it.end = b->end;
+	b->messages = NULL;
+	return true;
+}
+
 /* ---- what the client asks for, beside what stages look at ---- */
 
 struct asked {
@@ -84,12 +117,11 @@ static struct asked read_asked(
 		{ "providerOptions", &a.options },
 		{ "models", &a.models },
 	};
-	struct json_iter it;
+	struct body_iter it = body_begin(req);
 	struct json_value v;
 	struct slice key;
 
-	json_iter_init(&it, (struct json_value){ JSON_OBJECT, req->body });
-	while (json_iter_next(&it, &key, &v)) {
+	while (body_next(&it, &key, &v)) {
 		struct slice name = { key.ptr + 1, key.len - 2 };
 
 		if (v.kind == JSON_NULL)
@@ -214,12 +246,22 @@ static void write_effort(const struct sending *s)
 	}
 }
 
+static bool client_has(const struct chat_req *req, const char *member)
+{
+	struct body_iter it = body_begin(req);
+	struct json_value v;
+	struct slice key;
+
+	while (body_next(&it, &key, &v))
+		if (json_str_is(key, member))
+			return true;
+	return false;
+}
+
 static void write_additions(const struct sending *s, const char *const *pairs)
 {
-	struct json_value body = { JSON_OBJECT, s->req->body };
-
 	for (; pairs && *pairs; pairs += 2) {
-		if (json_get(body, pairs[0]).kind != JSON_ABSENT)
+		if (client_has(s->req, pairs[0]))
 			continue;
 		add_key(s->out, slice_of(pairs[0]));
 		buf_str(s->out, pairs[1]);
@@ -266,13 +308,12 @@ static enum err_code write_body(const struct sending *s, struct err *e)
 {
 	const struct chat_req *req = s->req;
 	const struct quirks *q = s->q;
-	struct json_iter it;
+	struct body_iter it = body_begin(req);
 	struct json_value value;
 	struct slice key;
 	enum err_code rc = ERR_OK;
 
-	json_iter_init(&it, (struct json_value){ JSON_OBJECT, req->body });
-	while (!rc && json_iter_next(&it, &key, &value)) {
+	while (!rc && body_next(&it, &key, &value)) {
 		struct slice name = { key.ptr + 1, key.len - 2 };
 
 		/* By whatever escapes the client spells a member the gateway answers for. */
