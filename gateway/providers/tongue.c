@@ -13,7 +13,7 @@ const struct json_limits tongue_limits = {
 };
 
 static const struct provider *const dialects[] = { &provider_openai, &provider_anthropic,
-	&provider_gemini };
+	&provider_bedrock, &provider_gemini };
 
 const struct provider *provider_named(const char *name)
 {

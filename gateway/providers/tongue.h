@@ -245,6 +245,7 @@ struct provider {
 
 extern const struct provider provider_openai;
 extern const struct provider provider_anthropic;
+extern const struct provider provider_bedrock;
 extern const struct provider provider_gemini;
 
 /* The dialect of this name, or NULL. */

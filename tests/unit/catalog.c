@@ -221,19 +221,6 @@ static void a_list_adds_providers_the_catalogue_does_not_know(void **state)
 	env_fini(&env);
 }
 
-static void a_dialect_this_build_does_not_speak_is_never_configured(void **state)
-{
-	struct env env;
-
-	(void)state;
-	env_load(&env, ENV("AWS_BEARER_TOKEN_BEDROCK=k", "MINIMAX_API_KEY=k"));
-	assert_null(provider(&env, "bedrock")->provider);
-	assert_false(provider(&env, "bedrock")->configured);
-	assert_true(provider(&env, "minimax")->configured);
-	assert_true(provider(&env, "minimax-anthropic")->configured);
-	env_fini(&env);
-}
-
 static void the_demonstration_follows_its_switch(void **state)
 {
 	static const struct {
@@ -280,8 +267,7 @@ static void bad_settings_are_refused_by_name_and_never_quoted_when_secret(void *
 		{ "OPENAI_API_KEY=SECRET\nX: y", "OPENAI_API_KEY" },
 		{ "HF_TOKEN=SECRET x", "HF_TOKEN" }, { "OPENAI_DIALECT=klingon", "OPENAI_DIALECT" },
 		{ "GATEWAY_PROVIDERS=unknown", "UNKNOWN_BASE_URL" },
-		{ "GATEWAY_PROVIDERS=un/known", "GATEWAY_PROVIDERS" },
-		{ "GATEWAY_PROVIDERS=bedrock", "GATEWAY_PROVIDERS" } };
+		{ "GATEWAY_PROVIDERS=un/known", "GATEWAY_PROVIDERS" } };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -310,14 +296,16 @@ static void bad_settings_are_refused_by_name_and_never_quoted_when_secret(void *
 	"\"price_cache_read\":null,\"price_cache_write\":null}"
 #define MODELS(rows) \
 	"{\"version\":1,\"date\":\"2026-01-02\",\"preferred\":[],\"models\":[" rows "]}"
-#define PROVIDER \
-	"{\"slug\":\"p\",\"name\":\"P\",\"base_url\":\"http://p\",\"chat_path\":\"/c\"," \
-	"\"models_path\":\"\",\"auth\":\"bearer\",\"dialect\":\"openai\",\"key_names\":[\"P\"]," \
+#define PROVIDER_WITH(more, dialect) \
+	"{" more "\"slug\":\"p\",\"name\":\"P\",\"base_url\":\"http://p\"," \
+	"\"chat_path\":\"/c\",\"models_path\":\"\",\"auth\":\"bearer\"," \
+	"\"dialect\":\"" dialect "\",\"key_names\":[\"P\"]," \
 	"\"listing\":{\"headquarters\":\"X\",\"datacenters\":[],\"data_policy\":{\"training\":" \
 	"true," \
 	"\"retains_prompts\":true,\"can_publish\":false},\"has_completions\":false," \
 	"\"is_abortable\":false,\"is_multipart_supported\":false,\"moderation_required\":false," \
 	"\"status_page_url\":null}}"
+#define PROVIDER PROVIDER_WITH("", "openai")
 #define PROVIDERS(patterns, rows) \
 	"{\"version\":1,\"date\":\"2026-01-02\",\"router_suffixes\":[],\"patterns\":[" patterns \
 	"]," \
@@ -352,6 +340,23 @@ static int tear_down(void **state)
 	write_file("models.json", NULL);
 	write_file("providers.json", NULL);
 	return rmdir(folder);
+}
+
+static void a_dialect_this_build_does_not_speak_is_never_configured(void **state)
+{
+	struct env env;
+	struct err e;
+
+	(void)state;
+	write_file("providers.json", PROVIDERS("", PROVIDER_WITH("", "klingon")));
+	write_file("models.json", MODELS(""));
+	assert_int_equal(env_try(&env, folder, ENV("P=k"), &e), ERR_OK);
+	assert_null(provider(&env, "p")->provider);
+	assert_false(provider(&env, "p")->configured);
+	env_fini(&env);
+	assert_int_equal(env_try(&env, folder, ENV("P=k", "GATEWAY_PROVIDERS=p"), &e), ERR_CONF);
+	assert_string_equal(e.param, "GATEWAY_PROVIDERS");
+	env_fini(&env);
 }
 
 static void bad_files_are_refused_with_file_and_member(void **state)
@@ -393,6 +398,12 @@ static void bad_files_are_refused_with_file_and_member(void **state)
 		{ PROVIDERS("", PROVIDER "," PROVIDER), good_m, { "providers[1]", "(p)", "slug" } },
 		{ PROVIDERS("{\"match\":\"a*\",\"providers\":[\"q\"]}", PROVIDER), good_m,
 			{ "patterns[0]", "providers" } },
+		{ PROVIDERS("", PROVIDER_WITH("\"places\":{\"r\":\"AWS_REGION\"},", "openai")),
+			good_m, { "providers[0]", "(p)", "places" } },
+		{ PROVIDERS("", PROVIDER_WITH("\"places\":{\"r\":[]},", "openai")), good_m,
+			{ "places" } },
+		{ PROVIDERS("", PROVIDER_WITH("\"places\":{\"r\":[7]},", "openai")), good_m,
+			{ "places" } },
 		{ PROVIDERS("", ""), good_m, { "models.json", "(a/b)", "provider" } },
 	};
 
