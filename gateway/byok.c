@@ -59,15 +59,12 @@ static bool take_part(struct byok_use *u, struct json_value o, const char *name,
 /* Where the region stands in the address is the operator's, which region is the key's. */
 static bool put_region(struct byok_use *u, const char *url, const char *region)
 {
-	static const char host[] = "https://bedrock-runtime.";
 	const char *hole = strstr(url, "{region}");
 	int n;
 
 	if (hole)
 		n = snprintf(u->base_url, sizeof(u->base_url), "%.*s%s%s", (int)(hole - url), url,
 			region, hole + strlen("{region}"));
-	else if (slice_starts(slice_of(url), host) && slice_ends(slice_of(url), ".amazonaws.com"))
-		n = snprintf(u->base_url, sizeof(u->base_url), "%s%s.amazonaws.com", host, region);
 	else
 		n = snprintf(u->base_url, sizeof(u->base_url), "%s", url);
 	return n > 0 && n < (int)sizeof(u->base_url);
@@ -77,6 +74,8 @@ static enum err_code use_bedrock(
 	struct byok_use *u, const struct byok_name *n, struct route *r, struct err *e)
 {
 	struct json_value o = { JSON_OBJECT, buf_slice(&u->secret) };
+	const char *template =
+		r->provider->url_template ? r->provider->url_template : r->target.base_url;
 	size_t id, secret, region, token;
 
 	if (!r->target.provider->sigv4_service)
@@ -93,11 +92,11 @@ static enum err_code use_bedrock(
 		.secret = u->parts.data + secret,
 		.session_token = u->parts.data + token,
 		.region = u->parts.data + region };
-	if (!buf_ok(&u->parts) || !put_region(u, r->target.base_url, u->sigv4.region))
+	if (!buf_ok(&u->parts) || !put_region(u, template, u->sigv4.region))
 		return cannot(e, n, "its region does not fit into the address");
 	r->target.base_url = u->base_url;
 	r->target.sigv4 = &u->sigv4;
-	r->target.auth = "none";
+	r->target.auth = "sigv4";
 	r->target.api_key = "";
 	return ERR_OK;
 }

@@ -97,7 +97,7 @@ void byok_close(struct byok *b)
 static enum err_code fetch(struct byok *b, const struct byok_owner *owner, const char *provider,
 	struct buf *value, struct byok_record *r, struct err *e)
 {
-	struct record_key key;
+	struct record_key key = { .bytes = "" };
 	enum err_code rc;
 
 	buf_reset(value);
@@ -311,7 +311,7 @@ static enum err_code end(struct change *c, enum err_code rc, struct err *e)
 static enum err_code put(struct change *c, const struct byok_record *r, struct err *e)
 {
 	uint8_t room[BYOK_RECORD_BYTES];
-	struct record_key key;
+	struct record_key key = { .bytes = "" };
 
 	return gdbm_change_put(c->file, record_key(&key, &r->info.owner, r->info.provider),
 		byok_record_write(r, room), e);
@@ -321,7 +321,7 @@ static enum err_code get(struct change *c, const struct byok_owner *owner, const
 	struct byok_record *r, struct err *e)
 {
 	struct buf value = { .max_bytes = BYOK_RECORD_BYTES };
-	struct record_key key;
+	struct record_key key = { .bytes = "" };
 	enum err_code rc = gdbm_change_fetch(c->file, record_key(&key, owner, provider), &value, e);
 
 	if (!rc)
@@ -437,7 +437,7 @@ enum err_code byok_remove(struct byok *b, const struct byok_owner *owner,
 	const char *id_or_provider, struct byok_info *out, struct err *e)
 {
 	struct byok_record r = { .sealed_len = 0 };
-	struct record_key key;
+	struct record_key key = { .bytes = "" };
 	struct change c;
 	enum err_code rc = begin(&c, b, owner, id_or_provider, e);
 
@@ -541,4 +541,25 @@ enum err_code byok_rotate(struct byok *b, size_t *count, struct err *e)
 	gdbm_change_abort(c.file);
 	c.file = NULL;
 	return end(&c, rc, e);
+}
+
+static enum err_code check_record(void *ctx, struct slice key, struct slice value, struct err *e)
+{
+	struct byok_record r;
+
+	(void)ctx;
+	(void)key;
+	return byok_record_read(value, &r, e);
+}
+
+enum err_code byok_restore(struct byok *b, struct err *e)
+{
+	int lock_fd = -1;
+	enum err_code rc = home_lock(b->home, LOCK_NAME, LOCK_WAIT_MS, &lock_fd, e);
+
+	if (!rc)
+		rc = gdbm_file_restore(b->home, BYOK_FILE_NAME, check_record, NULL, e);
+	if (lock_fd >= 0)
+		close(lock_fd);
+	return rc;
 }

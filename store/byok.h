@@ -73,4 +73,9 @@ MUST_CHECK enum err_code byok_import(
  * there is no master key yet. ERR_STORE: nothing was dropped. ERR_BUSY. */
 MUST_CHECK enum err_code byok_rotate(struct byok *b, size_t *count, struct err *e);
 
+/* While byok.gdbm is damaged keys come from the state before the last change, and changes are
+ * refused. This makes that state the current one. ERR_STORE when nothing is damaged, or nothing
+ * good is left. ERR_BUSY. */
+MUST_CHECK enum err_code byok_restore(struct byok *b, struct err *e);
+
 #endif

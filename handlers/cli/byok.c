@@ -20,6 +20,7 @@ static const char usage[] =
 	"       tollgate byok disable PROVIDER (--user USER | --org ORG)\n"
 	"       tollgate byok remove PROVIDER (--user USER | --org ORG)\n"
 	"       tollgate byok rotate-master\n"
+	"       tollgate byok restore\n"
 	"       tollgate byok providers\n"
 	"\n"
 	"Requests of a user, or in the name of an organisation, go out with its own key at a\n"
@@ -36,9 +37,10 @@ static const char usage[] =
 	"rotate-master  encrypts every key under another master key: the first of\n"
 	"               GATEWAY_MASTER_KEY, else a new one in GATEWAY_HOME/byok.master; may run\n"
 	"               while the gateway does, and again when it was interrupted\n"
+	"restore        when byok.gdbm is damaged: goes back to the state before the last change\n"
 	"providers      lists the names that PROVIDER may be\n";
 
-enum { ADD, LIST, ENABLE, DISABLE, REMOVE, ROTATE, PROVIDERS };
+enum { ADD, LIST, ENABLE, DISABLE, REMOVE, ROTATE, RESTORE, PROVIDERS };
 
 static const struct cli_verb verbs[] = { [ADD] = { "add", 1, "a PROVIDER", 0 },
 	[LIST] = { .name = "list" },
@@ -46,6 +48,7 @@ static const struct cli_verb verbs[] = { [ADD] = { "add", 1, "a PROVIDER", 0 },
 	[DISABLE] = { "disable", 1, "a PROVIDER", 0 },
 	[REMOVE] = { "remove", 1, "a PROVIDER", 0 },
 	[ROTATE] = { .name = "rotate-master" },
+	[RESTORE] = { .name = "restore" },
 	[PROVIDERS] = { .name = "providers" },
 	{ 0 } };
 
@@ -187,6 +190,17 @@ static int rotate(struct byok *b, const struct conf *c)
 	return CLI_OK;
 }
 
+static int restore(struct byok *b)
+{
+	struct err e;
+
+	if (byok_restore(b, &e))
+		return cli_fail(&e);
+	puts("byok.gdbm is as it was before the last change; the damaged file, if there was one, "
+	     "is kept as byok.gdbm.damaged.");
+	return CLI_OK;
+}
+
 /* ---- showing ---- */
 
 static void write_json(struct buf *out, const struct byok_info *i)
@@ -285,6 +299,8 @@ static int run(const struct conf *c, struct byok *b, int verb, const char *const
 		return take_away(b, &owner, operands[1]);
 	case ROTATE:
 		return rotate(b, c);
+	case RESTORE:
+		return restore(b);
 	default:
 		return switch_it(b, &owner, operands[1], verb == DISABLE);
 	}
@@ -317,7 +333,7 @@ int cli_byok(const struct conf *c, int argc, char **argv)
 		return list_providers();
 	if (w.user && w.org)
 		return cli_misuse("byok", "--user and --org exclude each other");
-	if (verb != LIST && verb != ROTATE && !w.user && !w.org)
+	if (verb != LIST && verb != ROTATE && verb != RESTORE && !w.user && !w.org)
 		return cli_misuse("byok", "say whose key it is: --user USER or --org ORG");
 	if (byok_open(&b, conf_str(c, CONF_HOME), conf_str(c, CONF_MASTER_KEY), &e))
 		return cli_fail(&e);

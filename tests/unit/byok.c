@@ -563,7 +563,13 @@ static void a_rotation_drops_the_old_key_everywhere_under_running_readers(void *
 	assert_int_equal(master_keys(), 1);
 	assert_null(byok_ring_find(&before, ring_of("").keys[0].kid));
 	/* Damage leads to .prev, which needs no older key. */
+	assert_int_equal(byok_restore(b, &e), ERR_STORE); /* nothing to mend */
 	assert_int_equal(truncate(in_home("byok.gdbm"), 100), 0);
+	assert_filled(reader);
+	assert_int_equal(byok_rotate(b, &n, &e), ERR_STORE);
+	assert_int_equal(byok_restore(b, &e), ERR_OK);
+	assert_filled(reader);
+	assert_int_equal(byok_rotate(b, &n, &e), ERR_OK);
 	assert_filled(reader);
 	byok_close(reader);
 	byok_close(b);

@@ -171,6 +171,7 @@ static void what_is_wrong_is_named_and_changes_nothing(void **state)
 	assert_int_equal(RUN("", "remove", "openai", "--user=ana"), CLI_FAILED);
 	assert_int_equal(RUN("", "disable", "openai", "--org=acme"), CLI_FAILED);
 	assert_int_equal(RUN("", "rotate-master"), CLI_FAILED);
+	assert_int_equal(RUN("", "restore"), CLI_FAILED);
 	assert_int_equal(RUN("", "list"), CLI_OK);
 	HAS("No provider key yet");
 }
