@@ -17,7 +17,7 @@ enum keep {
 	KEEP_1H,
 };
 
-enum thinks {
+enum anthropic_thinks {
 	THINKS_UNSAID, /* as the model does by itself */
 	THINKS_NOT,    /* told so */
 	THINKS_BUDGET,
@@ -34,7 +34,7 @@ struct anthropic_plan {
 	const struct talk_rules *talk_rules; /* NULL = Anthropic's own */
 	const struct ask_rules *names;       /* the same */
 	struct anthropic_json json;
-	enum thinks thinks;
+	enum anthropic_thinks thinks;
 	const char *effort; /* of output_config; NULL = not said */
 	int64_t budget;     /* of THINKS_BUDGET */
 	int64_t max_tokens;
