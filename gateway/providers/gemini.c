@@ -69,7 +69,7 @@ struct gemini_model gemini_model_of(const char *id)
 		version = strcasestr(id, "latest") ? VERSION(99, 0) : VERSION(1, 0);
 	for (size_t i = 0; i < sizeof(silent) / sizeof(silent[0]); i++)
 		thinks &= !strcasestr(id, silent[i]);
-	m.json_schema = version >= VERSION(2, 5);
+	m.json_schema = m.signs = version >= VERSION(2, 5);
 	m.form_with_tools = m.media_in_results = m.wants_signatures = version >= VERSION(3, 0);
 	if (thinks && version >= VERSION(3, 0))
 		set_level(&m, id, version == VERSION(99, 0) ? 0 : version);

@@ -28,6 +28,7 @@ struct gemini_model {
 	bool takes_system;     /* else the system's words stand before the first user's */
 	bool json_schema;      /* takes JSON Schema; else the older dialect of OpenAPI */
 	bool form_with_tools;  /* the answer may have a form although functions are declared */
+	bool signs;            /* its parts carry signatures, which it takes back */
 	bool wants_signatures; /* a call in the history without one is refused */
 	bool media_in_results; /* a function's result may hold images */
 };

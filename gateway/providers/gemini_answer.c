@@ -4,6 +4,7 @@
 #include "gateway/providers/members.h"
 #include "gateway/providers/reply.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define NOTHING ((struct slice){ "", 0 })
@@ -12,6 +13,7 @@ struct state {
 	struct gemini_json json;
 	unsigned thought[CHOICES_MAX]; /* 1 + the number of the detail that is being told */
 	unsigned cited[CHOICES_MAX];   /* pages already told */
+	unsigned images[CHOICES_MAX];  /* the same */
 	int64_t counted;               /* completion tokens that were reported … */
 	size_t uncounted_bytes;        /* … and what was told since then */
 };
@@ -113,13 +115,27 @@ static bool is_text(struct json_value v)
 	return v.kind == JSON_STRING && v.raw.len > 2;
 }
 
-/* A signature of the text before it, or of an image. */
-static void tell_signature(struct dialect *d, unsigned choice, struct json_value signature)
+/* A signature of the text before it, or of what has the id (a raw JSON string). */
+static void tell_signature(
+	struct dialect *d, unsigned choice, struct json_value signature, struct slice id)
 {
-	if (!is_text(signature))
+	if (is_text(signature))
+		reply_hidden_thought(
+			d, choice, reply_next_detail(d, choice), GEMINI_THOUGHTS, signature, id);
+}
+
+/* What is signed has a name by which talk.h finds it again: its place among the images. */
+static void on_image(struct dialect *d, struct state *s, unsigned choice, struct json_value blob,
+	struct json_value signature)
+{
+	struct json_value data = member_read(blob, "data");
+	char id[24];
+
+	if (!is_text(data))
 		return;
-	reply_hidden_thought(
-		d, choice, reply_next_detail(d, choice), GEMINI_THOUGHTS, signature, NOTHING);
+	reply_image(d, choice, member_read(blob, "mimeType").raw, data);
+	snprintf(id, sizeof(id), "\"image_%u\"", s->images[choice]++);
+	tell_signature(d, choice, signature, slice_of(id));
 }
 
 static void on_call(struct dialect *d, struct state *s, unsigned choice, struct json_value call,
@@ -147,9 +163,7 @@ static void on_call(struct dialect *d, struct state *s, unsigned choice, struct 
 	slot = reply_call(d, choice, m[ID].kind == JSON_STRING ? m[ID].raw : NOTHING,
 		buf_slice(&name), buf_slice(&extra));
 	reply_arguments_object(d, choice, slot, m[ARGS]);
-	if (is_text(signature))
-		reply_hidden_thought(d, choice, reply_next_detail(d, choice), GEMINI_THOUGHTS,
-			signature, reply_call_id(d, choice, slot));
+	tell_signature(d, choice, signature, reply_call_id(d, choice, slot));
 	buf_fini(&name);
 	buf_fini(&extra);
 }
@@ -174,16 +188,17 @@ static void on_part(struct dialect *d, struct state *s, unsigned choice, struct 
 		on_call(d, s, choice, m[CALL], m[SIGNATURE]);
 		return;
 	}
+	if (m[BLOB].kind == JSON_OBJECT) {
+		on_image(d, s, choice, m[BLOB], m[SIGNATURE]);
+		return;
+	}
 	if (m[TEXT].kind == JSON_STRING)
 		reply_text(d, choice, m[TEXT]);
-	else if (m[BLOB].kind == JSON_OBJECT)
-		reply_image(d, choice, member_read(m[BLOB], "mimeType").raw,
-			member_read(m[BLOB], "data"));
 	else if (m[CODE].kind == JSON_OBJECT)
 		tell_fenced(d, choice, "\\n```python\\n", member_read(m[CODE], "code"));
 	else if (m[OUTPUT].kind == JSON_OBJECT)
 		tell_fenced(d, choice, "\\n```\\n", member_read(m[OUTPUT], "output"));
-	tell_signature(d, choice, m[SIGNATURE]);
+	tell_signature(d, choice, m[SIGNATURE], NOTHING);
 }
 
 /* ---- candidates ---- */

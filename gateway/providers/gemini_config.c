@@ -93,20 +93,16 @@ static void write_number(const char *name, struct json_value v, struct buf *out)
 	buf_slice_append(out, v.raw);
 }
 
-/* A number that Google wants whole; 1e3 and 40.0 are. */
-static enum err_code write_whole(const struct gemini_plan *p, const char *member, const char *name,
-	struct json_value v, int64_t modulus, struct buf *out, struct err *e)
+/* A number that Google wants whole: 1e3 and 40.0 are, and ask_read() takes no others. */
+static void write_whole(const char *name, struct json_value v, int64_t modulus, struct buf *out)
 {
 	int64_t n;
 
-	if (v.kind != JSON_NUMBER)
-		return ERR_OK;
 	if (!json_int(v, &n))
-		return ask_refuse(p->target, member, "it must be a whole number", e);
+		return;
 	if (modulus)
 		n = (n % modulus + modulus) % modulus;
 	buf_printf(out, ",\"%s\":%lld", name, (long long)n);
-	return ERR_OK;
 }
 
 static void write_stop(const struct gemini_plan *p, struct buf *out)
@@ -135,7 +131,7 @@ static enum err_code write_modalities(const struct gemini_plan *p, struct buf *o
 			audio = true;
 		else
 			return ask_refuse(p->target, "modalities",
-				"it knows \"text\", \"image\" and \"audio\"", e);
+				"knows only \"text\", \"image\" and \"audio\"", e);
 	}
 	/* A voice says what it would write. */
 	if (audio)
@@ -183,25 +179,20 @@ static enum err_code write_members(const struct gemini_plan *p, struct buf *out,
 		buf_printf(out, ",\"maxOutputTokens\":%lld", (long long)a->max_tokens);
 	write_number("temperature", a->temperature, out);
 	write_number("topP", a->top_p, out);
-	rc = write_whole(p, "top_k", "topK", a->top_k, 0, out, e);
-	if (rc)
-		return rc;
+	write_whole("topK", a->top_k, 0, out);
 	write_stop(p, out);
 	if (p->req->n > CHOICES_TAKEN)
-		return ask_refuse(p->target, "n", "it gives 8 answers at a time at most", e);
+		return ask_refuse(p->target, "n", "gives 8 answers at a time at most", e);
 	if (p->req->n > 1)
 		buf_printf(out, ",\"candidateCount\":%lld", (long long)p->req->n);
-	rc = write_whole(p, "seed", "seed", a->seed, SEED_MODULUS, out, e);
-	if (rc)
-		return rc;
+	write_whole("seed", a->seed, SEED_MODULUS, out);
 	write_number("presencePenalty", a->presence_penalty, out);
 	write_number("frequencyPenalty", a->frequency_penalty, out);
 	if (json_is_true(a->logprobs)) {
 		buf_str(out, ",\"responseLogprobs\":true");
-		rc = write_whole(p, "top_logprobs", "logprobs", a->top_logprobs, 0, out, e);
+		write_whole("logprobs", a->top_logprobs, 0, out);
 	}
-	if (!rc)
-		rc = write_modalities(p, out, e);
+	rc = write_modalities(p, out, e);
 	if (!rc)
 		rc = write_form(p, out, e);
 	gemini_write_thinking(p, out);

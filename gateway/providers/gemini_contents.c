@@ -14,7 +14,7 @@ static bool is_model(const struct turn *turn)
 static bool has_signature(const struct gemini_plan *p, const struct part *part)
 {
 	return part->signature.kind == JSON_STRING && part->signature.raw.len > 2 &&
-	       p->model.thinking != GEMINI_NEVER_THINKS && !p->target->forgets_signatures;
+	       p->model.signs && !p->target->forgets_signatures;
 }
 
 /* A thought in words is worth its signature; a text that says nothing, too. */

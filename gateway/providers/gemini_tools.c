@@ -160,8 +160,8 @@ enum err_code gemini_write_tools(const struct gemini_plan *p, struct buf *out, s
 
 		if (native.kind && !known)
 			return ask_refuse(p->target, "tools",
-				"of tools that are no functions it has google_search, "
-				"code_execution and url_context",
+				"has, beside functions, only google_search, code_execution and "
+				"url_context",
 				e);
 		if (!known)
 			continue;

@@ -35,9 +35,10 @@ struct draft {
 	struct talk_call *calls;
 	unsigned part_count, system_count, turn_count, call_count;
 	size_t part_cap, system_cap, turn_cap, note_cap, call_cap;
-	struct names open;  /* ids as clients know them: first and last open call, turn */
-	struct names taken; /* ids as providers will know them: how often they were wanted */
-	unsigned message;   /* the one being read */
+	struct names open;    /* ids as clients know them: first and last open call, turn */
+	struct names taken;   /* ids as providers will know them: how often they were wanted */
+	unsigned message;     /* the one being read */
+	unsigned first_image; /* of the list of images in the present message */
 	bool user_seen, failed;
 };
 

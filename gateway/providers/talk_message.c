@@ -437,6 +437,7 @@ static enum err_code read_images(struct draft *d, struct json_value images, stru
 
 	if (images.kind != JSON_ABSENT && images.kind != JSON_ARRAY)
 		return draft_wrong(d, e, "must be an array of images", "images");
+	d->first_image = d->part_count;
 	json_iter_init(&it, images);
 	for (unsigned i = 0; json_iter_next(&it, &none, &v); i++) {
 		p = (struct part){ .message = d->message, .member = "images", .index = i };

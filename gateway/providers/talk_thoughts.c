@@ -106,8 +106,26 @@ static void add_piece(struct draft *d, struct pieces *p, const struct json_value
 		p->part.signature = m[SIGNATURE];
 }
 
-/* An encrypted detail of Google's is the signature of a call, or else of the text; of others, a
- * thought that cannot be read. */
+/* Signs an image that a model made: "image_1" is the second of its message. The signature of one
+ * that was left out is nobody's. false: the id is not of an image. */
+static bool sign_image(struct draft *d, const char *id, struct json_value signature)
+{
+	static const char name[] = "image_";
+	int64_t n, last = (int64_t)d->part_count - d->first_image - 1;
+	struct part *image;
+
+	if (strncmp(id, name, sizeof(name) - 1) != 0 || !draft_takes(d, SLICE(GOOGLE)))
+		return false;
+	if (!str_int(slice_of(id + sizeof(name) - 1), 0, last, &n))
+		return true;
+	image = &d->parts[d->first_image + (unsigned)n];
+	if (image->kind == PART_IMAGE && image->message == d->message)
+		image->signature = signature;
+	return true;
+}
+
+/* An encrypted detail of Google's is the signature of a call or an image, or else of the text; of
+ * others, a thought that cannot be read. */
 static enum err_code add_encrypted(struct draft *d, const struct json_value *m,
 	const struct part *where, struct json_value *text, struct err *e)
 {
@@ -121,6 +139,8 @@ static enum err_code add_encrypted(struct draft *d, const struct json_value *m,
 	if (m[ID].kind == JSON_STRING) {
 		id = arena_string(d->arena, m[ID]);
 		if (id && draft_sign(d, draft_id(slice_of(id), &inside), m[DATA]))
+			return ERR_OK;
+		if (id && slice_is(format, GOOGLE) && sign_image(d, id, m[DATA]))
 			return ERR_OK;
 	}
 	if (slice_is(format, GOOGLE)) {
