@@ -1,6 +1,6 @@
 #include "gateway/providers/openai_messages.h"
 
-#include "base/crypto.h"
+#include "gateway/providers/openai_ids.h"
 #include "gateway/providers/patch.h"
 #include "gateway/providers/tongue.h"
 
@@ -23,71 +23,6 @@ static struct slice inner(struct json_value v)
 static struct slice bare(struct slice key)
 {
 	return (struct slice){ key.ptr + 1, key.len - 2 };
-}
-
-/* ---- ids of calls ---- */
-
-static bool is_alnum(struct slice s)
-{
-	for (size_t i = 0; i < s.len; i++)
-		if (!isalnum((unsigned char)s.ptr[i]))
-			return false;
-	return true;
-}
-
-static const char id_mark[] = "__thought__";
-
-bool openai_messages_have_marked_ids(struct json_value messages)
-{
-	return memmem(messages.raw.ptr, messages.raw.len, id_mark, sizeof(id_mark) - 1) != NULL;
-}
-
-static struct slice without_mark(struct slice id)
-{
-	const char *at = memmem(id.ptr, id.len, id_mark, sizeof(id_mark) - 1);
-
-	return at && at > id.ptr ? slice_first(id, (size_t)(at - id.ptr)) : id;
-}
-
-static bool id_fits(const struct quirks *q, struct slice id)
-{
-	if (without_mark(id).len != id.len)
-		return false;
-	return q->id_exact ? id.len == q->id_exact && is_alnum(id)
-			   : !q->id_max || id.len <= q->id_max;
-}
-
-bool openai_id_write(const struct quirks *q, struct slice id, struct buf *out)
-{
-	struct slice base = without_mark(bare(id));
-	uint8_t hash[SHA256_BYTES];
-	char hex[2 * SHA256_BYTES + 1];
-
-	if (id_fits(q, bare(id)))
-		return false;
-	buf_char(out, '"');
-	if (id_fits(q, base)) {
-		buf_slice_append(out, base);
-	} else {
-		crypto_sha256(base, hash);
-		crypto_hex(hash, sizeof(hash), hex);
-		if (!q->id_exact)
-			buf_str(out, "call_");
-		buf_append(out, hex, q->id_exact ? q->id_exact : 24);
-	}
-	buf_char(out, '"');
-	return true;
-}
-
-static void patch_id(const struct quirks *q, struct patch *p, struct json_value id)
-{
-	struct buf text = { .max_bytes = 1 << 20 };
-
-	if (id.kind == JSON_STRING && openai_id_write(q, id.raw, &text)) {
-		patch_cut(p, id.raw.ptr, id.raw.ptr + id.raw.len);
-		buf_slice_append(p->out, buf_slice(&text));
-	}
-	buf_fini(&text);
 }
 
 /* ---- calls ---- */
@@ -159,7 +94,7 @@ static void patch_call(const struct quirks *q, struct patch *p, struct json_valu
 		}
 		patch_list_keep(p, &m, key, v);
 		if (KEY_IS(key, "id"))
-			patch_id(q, p, v);
+			openai_id_patch(q, p, v);
 		else if (KEY_IS(key, "function"))
 			patch_function(q, p, v);
 	}
@@ -340,7 +275,7 @@ static struct message read_message(const struct quirks *q, const char *p, const 
 			m.assistant = json_str_is(v.raw, "assistant");
 			m.tool = json_str_is(v.raw, "tool");
 		} else if (KEY_IS(key, "tool_call_id")) {
-			m.odd |= v.kind == JSON_STRING && !id_fits(q, bare(v.raw));
+			m.odd |= v.kind == JSON_STRING && !openai_id_fits(q, bare(v.raw));
 		} else if (KEY_IS(key, "tool_calls") && json_is_truthy(v)) {
 			m.calls = v;
 			m.odd = true;
@@ -519,7 +454,7 @@ static void patch_message(
 		else if (KEY_IS(key, "tool_calls"))
 			patch_calls(q, p, v);
 		else if (KEY_IS(key, "tool_call_id"))
-			patch_id(q, p, v);
+			openai_id_patch(q, p, v);
 	}
 	if (plan.content || plan.reasoning || plan.details)
 		add_thoughts(&plan, m, had_content, p, &list);
@@ -635,30 +570,6 @@ void openai_messages_without_nulls(struct json_value messages, struct buf *out)
 				patch_list_keep(&p, &list, key, v);
 		}
 		patch_list_end(&p, &list);
-	}
-	patch_end(&p, messages.raw);
-}
-
-void openai_messages_shorten_ids(
-	const struct quirks *q, struct json_value messages, struct buf *out)
-{
-	struct patch p = { .out = out, .done = messages.raw.ptr };
-	struct json_iter it, members, calls;
-	struct json_value message, v, call;
-	struct slice key, none;
-
-	json_iter_init(&it, messages);
-	while (json_iter_next(&it, &none, &message)) {
-		json_iter_init(&members, message);
-		while (json_iter_next(&members, &key, &v)) {
-			if (KEY_IS(key, "tool_call_id"))
-				patch_id(q, &p, v);
-			if (!KEY_IS(key, "tool_calls"))
-				continue;
-			json_iter_init(&calls, v);
-			while (json_iter_next(&calls, &none, &call))
-				patch_id(q, &p, json_get(call, "id"));
-		}
 	}
 	patch_end(&p, messages.raw);
 }

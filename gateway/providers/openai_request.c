@@ -1,6 +1,7 @@
 #include "gateway/providers/openai_request.h"
 
 #include "gateway/providers/ask.h"
+#include "gateway/providers/openai_ids.h"
 #include "gateway/providers/openai_like.h"
 #include "gateway/providers/openai_messages.h"
 #include "gateway/providers/openai_router.h"
@@ -193,8 +194,8 @@ static void write_messages_plainly(
 {
 	if (q->strict && memmem(messages.raw.ptr, messages.raw.len, "null", 4))
 		openai_messages_without_nulls(messages, out);
-	else if (!q->reads_marked_ids && openai_messages_have_marked_ids(messages))
-		openai_messages_shorten_ids(q, messages, out);
+	else if (!q->reads_marked_ids && openai_ids_are_marked(messages))
+		openai_ids_shorten(q, messages, out);
 	else
 		buf_slice_append(out, messages.raw);
 }
