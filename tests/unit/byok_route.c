@@ -182,6 +182,52 @@ static void what_cannot_be_used_is_refused_with_the_reason(void **state)
 	env_fini(&env);
 }
 
+#define AWS_KEY(region) \
+	"{\"accessKeyId\":\"AKIA1\",\"secretAccessKey\":\"s/e+c\",\"region\":\"" region "\"}"
+
+/* The region is the key's, also where the operator has another and keys of its own. */
+static void a_key_that_signs_goes_to_its_own_region(void **state)
+{
+	const struct {
+		const char *const *settings;
+		const char *url;
+	} rows[] = {
+		{ NULL, "https://bedrock-runtime.eu-west-1.amazonaws.com" },
+		{ ENV("AWS_REGION=us-east-2", "AWS_ACCESS_KEY_ID=operator",
+			  "AWS_SECRET_ACCESS_KEY=operators"),
+			"https://bedrock-runtime.eu-west-1.amazonaws.com" },
+		{ ENV("AWS_REGION=us-east-2", "AWS_BEARER_TOKEN_BEDROCK=operators"),
+			"https://bedrock-runtime.eu-west-1.amazonaws.com" },
+		{ ENV("BEDROCK_BASE_URL=http://127.0.0.1:7/x"), "http://127.0.0.1:7/x" },
+	};
+	const struct identity fay = person("fay");
+
+	(void)state;
+	add(&fay, "bedrock", AWS_KEY("eu-west-1"));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct byok_use u;
+		struct route r;
+		struct err e = { .message = "" };
+		struct env env;
+
+		print_message("%zu\n", i);
+		env_load(&env, rows[i].settings);
+		if (byok_route(keys, env.catalog, "", &fay, "bedrock/anthropic.claude-9-v1:0", &r,
+			    &u, &e))
+			fail_msg("%s", e.message);
+		assert_true(u.used);
+		assert_string_equal(r.target.base_url, rows[i].url);
+		assert_string_equal(r.target.native_id, "anthropic.claude-9-v1:0");
+		assert_string_equal(r.target.sigv4->id, "AKIA1");
+		assert_string_equal(r.target.sigv4->secret, "s/e+c");
+		assert_string_equal(r.target.sigv4->region, "eu-west-1");
+		assert_string_equal(r.target.sigv4->session_token, "");
+		assert_string_equal(r.target.api_key, "");
+		byok_use_fini(&u);
+		env_fini(&env);
+	}
+}
+
 /* ---- names and secrets ---- */
 
 static void an_unknown_name_is_answered_with_all_names(void **state)
@@ -279,6 +325,7 @@ int main(void)
 		cmocka_unit_test(a_router_of_the_callers_own_serves_what_no_other_key_does),
 		cmocka_unit_test(neither_tenants_nor_contexts_are_mixed),
 		cmocka_unit_test(what_cannot_be_used_is_refused_with_the_reason),
+		cmocka_unit_test(a_key_that_signs_goes_to_its_own_region),
 		cmocka_unit_test(an_unknown_name_is_answered_with_all_names),
 		cmocka_unit_test(a_secret_has_the_shape_of_its_provider),
 		cmocka_unit_test(a_refusal_of_the_callers_key_is_marked_and_keeps_its_status),
