@@ -145,20 +145,8 @@ enum err_code catalog_find_files(const struct conf *conf, struct catalog_files *
 	return rc ? rc : home_path(home, "prices.json", f->path[CATALOG_FILE_PRICES], e);
 }
 
-static enum err_code load(struct catalog *c, const struct conf *conf, struct err *e)
-{
-	struct catalog_files f;
-	enum err_code rc = catalog_find_files(conf, &f, e);
-
-	if (!rc)
-		rc = catalog_read_providers(c, f.path[CATALOG_FILE_PROVIDERS], e);
-	if (!rc)
-		rc = catalog_read_models(c, f.path[CATALOG_FILE_MODELS], f.path[CATALOG_FILE_FOUND],
-			f.path[CATALOG_FILE_PRICES], e);
-	return rc ? rc : catalog_apply_settings(c, conf, e);
-}
-
-enum err_code catalog_load(const struct conf *conf, struct catalog **out, struct err *e)
+enum err_code catalog_load_files(
+	const struct conf *conf, const struct catalog_files *f, struct catalog **out, struct err *e)
 {
 	struct catalog *c = calloc(1, sizeof(*c));
 	enum err_code rc;
@@ -166,12 +154,26 @@ enum err_code catalog_load(const struct conf *conf, struct catalog **out, struct
 	*out = NULL;
 	if (!c)
 		return no_memory(e);
-	rc = load(c, conf, e);
+	rc = catalog_read_providers(c, f->path[CATALOG_FILE_PROVIDERS], e);
+	if (!rc)
+		rc = catalog_read_models(c, f->path[CATALOG_FILE_MODELS],
+			f->path[CATALOG_FILE_FOUND], f->path[CATALOG_FILE_PRICES], e);
+	if (!rc)
+		rc = catalog_apply_settings(c, conf, e);
 	if (rc)
 		catalog_fini(c);
 	else
 		*out = c;
 	return rc;
+}
+
+enum err_code catalog_load(const struct conf *conf, struct catalog **out, struct err *e)
+{
+	struct catalog_files f;
+	enum err_code rc = catalog_find_files(conf, &f, e);
+
+	*out = NULL;
+	return rc ? rc : catalog_load_files(conf, &f, out, e);
 }
 
 /* ---- what others ask ---- */

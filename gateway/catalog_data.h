@@ -95,6 +95,10 @@ MUST_CHECK enum err_code catalog_read_providers(struct catalog *c, const char *f
 MUST_CHECK enum err_code catalog_read_models(
 	struct catalog *c, const char *file, const char *found, const char *prices, struct err *e);
 
+/* Reads these files and applies the settings. */
+MUST_CHECK enum err_code catalog_load_files(const struct conf *conf, const struct catalog_files *f,
+	struct catalog **out, struct err *e);
+
 /* The name of a setting of a provider, such as "Z_AI_API_KEY" of "z-ai" and "_API_KEY". */
 #define CATALOG_VARIABLE_MAX (SLUG_MAX + 16)
 void catalog_variable(const char *slug, const char *ending, char out[CATALOG_VARIABLE_MAX]);

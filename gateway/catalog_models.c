@@ -339,7 +339,8 @@ static const struct schema_row word_rows[] = {
 static struct json_object *with_prices(
 	struct json_object *row, struct json_object *prices, const char *date)
 {
-	static const char *const others[] = { "overrides", "price_cache_read", "price_cache_write",
+	static const char *const others[] = { "overrides", "price_prompt_usd_per_token",
+		"price_completion_usd_per_token", "price_cache_read", "price_cache_write",
 		"price_cache_write_1h", "price_reasoning", "price_request", "price_image" };
 	struct json_object *made = NULL;
 

@@ -394,9 +394,12 @@ static struct slice id_of(struct json_object *entry)
 	return (struct slice){ "", 0 };
 }
 
-/* In lower case and without a day at its end: what a name is compared by. */
+/* What a name is compared by: in lower case, without a day at its end, and without the tag that
+ * local servers add when there is none. */
 static bool fold(struct slice name, char out[MODEL_ID_MAX])
 {
+	if (slice_ends(name, ":latest"))
+		name = slice_first(name, name.len - strlen(":latest"));
 	if (!slice_copy(model_name_undated(name), out, MODEL_ID_MAX))
 		return false;
 	for (char *ch = out; *ch; ch++)

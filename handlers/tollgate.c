@@ -16,6 +16,7 @@ static const struct command {
 	{ "keys", true, cli_keys, "make, show, change and end API keys" },
 	{ "ledger", true, cli_ledger, "prove, rebuild or export the books" },
 	{ "logs", true, cli_logs, "show the log in readable lines, or follow it" },
+	{ "models", true, cli_models, "models and their prices: show, set, refresh" },
 	{ "orgs", true, cli_orgs, "organisations, their policies and members" },
 	{ "restore", true, cli_restore, "go back to what a backup has" },
 	{ "serve-demo", true, cli_serve_demo, "serve the demonstration models by themselves" },

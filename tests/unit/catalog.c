@@ -464,6 +464,55 @@ static void prices_are_exact_decimals_or_refused(void **state)
 	}
 }
 
+static void a_dialect_of_the_settings_brings_its_path_and_its_header(void **state)
+{
+	static const struct {
+		const char *dialect, *chat_path, *auth;
+	} cases[] = { { "openai", "/chat/completions", "bearer" },
+		{ "anthropic", "/messages", "x-api-key" },
+		{ "gemini", "/models/{id}:generateContent", "x-goog-api-key" } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char dialect[64], row[64];
+		struct env env;
+
+		print_message("%s\n", cases[i].dialect);
+		/* One that the file does not know, and one whose row says another. */
+		snprintf(dialect, sizeof(dialect), "MY_OWN_DIALECT=%s", cases[i].dialect);
+		snprintf(row, sizeof(row), "DEEPSEEK_DIALECT=%s", cases[i].dialect);
+		env_load(&env, ENV("GATEWAY_PROVIDERS=my-own,deepseek", dialect, row,
+				       "MY_OWN_BASE_URL=http://10.0.0.1:9/v1/", "MY_OWN_API_KEY=k",
+				       "DEEPSEEK_API_KEY=d"));
+		for (int k = 0; k < 2; k++) {
+			const struct catalog_provider *p =
+				provider(&env, k ? "deepseek" : "my-own");
+
+			assert_true(p->configured);
+			assert_string_equal(p->dialect, cases[i].dialect);
+			assert_string_equal(p->provider->name, cases[i].dialect);
+			assert_string_equal(p->chat_path, cases[i].chat_path);
+			assert_string_equal(p->auth, cases[i].auth);
+			assert_string_equal(p->api_key, k ? "d" : "k");
+		}
+		assert_string_equal(provider(&env, "my-own")->base_url, "http://10.0.0.1:9/v1");
+		env_fini(&env);
+	}
+}
+
+static void a_provider_of_ones_own_needs_no_key_in_any_dialect(void **state)
+{
+	struct env env;
+
+	(void)state;
+	env_load(&env, ENV("GATEWAY_PROVIDERS=mine", "MINE_DIALECT=anthropic",
+			       "MINE_BASE_URL=http://10.0.0.1:9"));
+	assert_true(provider(&env, "mine")->configured);
+	assert_string_equal(provider(&env, "mine")->auth, "none");
+	assert_string_equal(provider(&env, "mine")->chat_path, "/messages");
+	env_fini(&env);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -484,6 +533,8 @@ int main(void)
 		cmocka_unit_test(bad_settings_are_refused_by_name_and_never_quoted_when_secret),
 		cmocka_unit_test(bad_files_are_refused_with_file_and_member),
 		cmocka_unit_test(prices_are_exact_decimals_or_refused),
+		cmocka_unit_test(a_dialect_of_the_settings_brings_its_path_and_its_header),
+		cmocka_unit_test(a_provider_of_ones_own_needs_no_key_in_any_dialect),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
