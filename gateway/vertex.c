@@ -288,8 +288,7 @@ static bool is_token(const char *text)
 	return *text;
 }
 
-static enum err_code refused(
-	const struct vertex *v, const struct job *j, struct json_value answer, struct err *e)
+static enum err_code refused(const struct job *j, struct json_value answer, struct err *e)
 {
 	char kind[100], why[200];
 	enum err_code rc;
@@ -322,7 +321,7 @@ static enum err_code take_answer(
 	if (json_validate(answer.raw, &limits, &answer.kind, NULL))
 		answer.kind = JSON_ABSENT;
 	if (j->status != 200)
-		return refused(v, j, answer, e);
+		return refused(j, answer, e);
 	good = json_str_copy(json_get(answer, "access_token"), token, sizeof(token)) &&
 	       is_token(token);
 	if (good) {
