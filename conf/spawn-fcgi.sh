@@ -15,8 +15,10 @@ run=/run/tollgate
 export GATEWAY_CONF="${GATEWAY_CONF:-/etc/tollgate/gateway.conf}"
 export GATEWAY_HOME="${GATEWAY_HOME:-/var/lib/tollgate}"
 
+programs="chat_completions completions embeddings models providers models_by_provider account health"
+
 start() {
-	for name in chat_completions models providers models_by_provider account health; do
+	for name in $programs; do
 		rm -f "$run/$name.sock"
 		spawn-fcgi -s "$run/$name.sock" -M 0660 -b 4096 -P "$run/$name.pid" -- "$bin/$name.fcgi"
 	done
@@ -24,7 +26,7 @@ start() {
 
 # The handlers finish what is running, bounded by GATEWAY_DRAIN, and leave.
 stop() {
-	for name in chat_completions models providers models_by_provider account health; do
+	for name in $programs; do
 		[ -s "$run/$name.pid" ] || continue
 		kill -TERM "$(cat "$run/$name.pid")" 2>/dev/null || true
 		rm -f "$run/$name.pid" "$run/$name.sock"

@@ -27,6 +27,9 @@ struct catalog_provider {
 				   * NULL = it has none */
 	const char *chat_path;
 	const char *models_path; /* "" = has none */
+	const char *fim_path;    /* of completions between two texts; NULL = has none */
+	const char *text_path;   /* of completions of a text, and of embeddings; NULL = where its */
+	const char *embed_path;  /* dialect has them, "" = has none */
 	const char *auth;    /* "bearer", "x-api-key", "x-goog-api-key", "none"; "sigv4" = signed
 			      * with the keys below */
 	const char *dialect; /* "openai"; NULL provider below when this build does not speak it */

@@ -41,6 +41,8 @@ enum {
 	P_LOCAL,
 	P_BYOK,
 	P_FIM_PATH,
+	P_TEXT_PATH,
+	P_EMBED_PATH,
 	P_NOTES,
 	P_LISTING,
 	P_PLACES,
@@ -69,6 +71,8 @@ static const struct schema_row provider_rows[P_COUNT] = {
 	[P_LOCAL] = { "local", SCHEMA_SWITCH, false, false },
 	[P_BYOK] = { "byok", SCHEMA_IDS, false, false },
 	[P_FIM_PATH] = { "fim_path", SCHEMA_ID, false, false },
+	[P_TEXT_PATH] = { "text_path", SCHEMA_TEXT, false, false },
+	[P_EMBED_PATH] = { "embed_path", SCHEMA_TEXT, false, false },
 	[P_NOTES] = { "notes", SCHEMA_TEXT, false, false },
 	[P_LISTING] = { "listing", SCHEMA_OBJECT, true, false },
 	[P_PLACES] = { "places", SCHEMA_OBJECT, false, false },
@@ -263,6 +267,9 @@ static enum err_code read_provider(
 	p->base_url = text(v[P_BASE_URL]);
 	p->chat_path = text(v[P_CHAT_PATH]);
 	p->models_path = text(v[P_MODELS_PATH]);
+	p->fim_path = v[P_FIM_PATH] ? text(v[P_FIM_PATH]) : NULL;
+	p->text_path = v[P_TEXT_PATH] ? text(v[P_TEXT_PATH]) : NULL;
+	p->embed_path = v[P_EMBED_PATH] ? text(v[P_EMBED_PATH]) : NULL;
 	p->auth = text(v[P_AUTH]);
 	p->dialect = text(v[P_DIALECT]);
 	p->api_key = "";

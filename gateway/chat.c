@@ -2,9 +2,7 @@
 
 #include <stdio.h>
 
-#define MAX_TOKENS_MAX INT64_C(99999999999) /* kilo-contract.md section 5.1 */
-
-static bool is_absent(struct json_value v)
+bool chat_is_absent(struct json_value v)
 {
 	return v.kind == JSON_ABSENT || v.kind == JSON_NULL;
 }
@@ -19,14 +17,14 @@ static bool is_model_id(const char *id)
 	return true;
 }
 
-static enum err_code read_model(struct json_value v, char *out, struct err *e)
+enum err_code chat_read_model(struct json_value v, char *out, struct err *e)
 {
 	char text[4 * MODEL_ID_MAX];
 	struct slice trimmed = { "", 0 };
 
 	if (v.kind == JSON_STRING && json_str_copy(v, text, sizeof(text)))
 		trimmed = slice_trim(slice_of(text));
-	if (is_absent(v) || v.kind != JSON_STRING || json_str_bytes(v) == 0)
+	if (chat_is_absent(v) || v.kind != JSON_STRING || json_str_bytes(v) == 0)
 		return err_param(e, ERR_MODEL_NOT_FOUND, "model",
 			"model must name a model; GET …/models lists them");
 	if (!trimmed.len || !slice_copy(trimmed, out, MODEL_ID_MAX) || !is_model_id(out)) {
@@ -68,10 +66,10 @@ static enum err_code check_messages(struct json_value v, struct err *e)
 	return ERR_OK;
 }
 
-static enum err_code read_integer(
+enum err_code chat_read_integer(
 	const struct json_member *m, int64_t min, int64_t max, int64_t *out, struct err *e)
 {
-	if (is_absent(m->value))
+	if (chat_is_absent(m->value))
 		return ERR_OK;
 	if (m->value.kind != JSON_NUMBER || !json_int(m->value, out) || *out < min || *out > max)
 		return err_param(e, ERR_BAD_REQUEST, m->name,
@@ -80,22 +78,22 @@ static enum err_code read_integer(
 	return ERR_OK;
 }
 
-static enum err_code read_stream(struct chat_req *req, struct err *e)
+enum err_code chat_read_stream(struct chat_req *req, struct err *e)
 {
 	struct json_value stream = req->field[CHAT_STREAM].value;
 	struct json_value options = req->field[CHAT_STREAM_OPTIONS].value;
 	struct json_value include;
 
-	if (!is_absent(stream) && stream.kind != JSON_BOOL)
+	if (!chat_is_absent(stream) && stream.kind != JSON_BOOL)
 		return err_param(e, ERR_BAD_REQUEST, "stream", "stream must be true or false");
 	req->stream = json_is_true(stream);
-	if (is_absent(options))
+	if (chat_is_absent(options))
 		return ERR_OK;
 	if (options.kind != JSON_OBJECT)
 		return err_param(
 			e, ERR_BAD_REQUEST, "stream_options", "stream_options must be an object");
 	include = json_get(options, "include_usage");
-	if (!is_absent(include) && include.kind != JSON_BOOL)
+	if (!chat_is_absent(include) && include.kind != JSON_BOOL)
 		return err_param(e, ERR_BAD_REQUEST, "stream_options.include_usage",
 			"stream_options.include_usage must be true or false");
 	if (!req->stream)
@@ -129,20 +127,21 @@ enum err_code chat_parse(
 			"the body is empty: send a JSON object with model and messages");
 	rc = json_scan(req->body, limits, req->field, CHAT_FIELDS, e);
 	if (!rc)
-		rc = read_model(req->field[CHAT_MODEL].value, req->model, e);
+		rc = chat_read_model(req->field[CHAT_MODEL].value, req->model, e);
 	if (!rc)
 		rc = check_messages(req->field[CHAT_MESSAGES].value, e);
 	if (!rc)
-		rc = read_stream(req, e);
+		rc = chat_read_stream(req, e);
 	if (!rc)
-		rc = read_integer(&req->field[CHAT_N], 1, 128, &req->n, e);
+		rc = chat_read_integer(&req->field[CHAT_N], 1, 128, &req->n, e);
 	if (!rc)
-		rc = read_integer(&req->field[CHAT_MAX_TOKENS], 1, MAX_TOKENS_MAX, &limit, e);
+		rc = chat_read_integer(
+			&req->field[CHAT_MAX_TOKENS], 1, CHAT_MAX_TOKENS_MAX, &limit, e);
 	if (!rc)
-		rc = read_integer(
-			&req->field[CHAT_MAX_COMPLETION_TOKENS], 1, MAX_TOKENS_MAX, &limit, e);
+		rc = chat_read_integer(
+			&req->field[CHAT_MAX_COMPLETION_TOKENS], 1, CHAT_MAX_TOKENS_MAX, &limit, e);
 	if (!rc && req->field[CHAT_TOOLS].value.kind != JSON_ARRAY &&
-		!is_absent(req->field[CHAT_TOOLS].value))
+		!chat_is_absent(req->field[CHAT_TOOLS].value))
 		rc = err_param(e, ERR_BAD_REQUEST, "tools", "tools must be an array");
 	req->max_tokens = limit;
 	return rc;

@@ -13,6 +13,18 @@
 MUST_CHECK enum err_code chat_parse(
 	struct slice body, const struct json_limits *limits, struct chat_req *req, struct err *e);
 
+/* The same for members that other requests have too. They are absent when they are null. */
+bool chat_is_absent(struct json_value v);
+/* out has MODEL_ID_MAX bytes. */
+MUST_CHECK enum err_code chat_read_model(struct json_value v, char *out, struct err *e);
+/* Leaves *out alone when the member is absent. */
+MUST_CHECK enum err_code chat_read_integer(
+	const struct json_member *m, int64_t min, int64_t max, int64_t *out, struct err *e);
+/* stream and stream_options. */
+MUST_CHECK enum err_code chat_read_stream(struct chat_req *req, struct err *e);
+
+#define CHAT_MAX_TOKENS_MAX INT64_C(99999999999) /* kilo-contract.md section 5.1 */
+
 /* A rough count of the prompt's tokens, for when the provider reports none. */
 int64_t chat_estimate_prompt_tokens(const struct chat_req *req);
 

@@ -168,20 +168,25 @@ static void put_ending(struct relay *r)
 static void put_error(
 	const struct relay *r, const struct err *e, const char *request_id, struct buf *out)
 {
+	const char *no_words = r->target->provider->no_words;
+
 	buf_str(out, "data: {");
 	if (r->dialect.id[0]) {
 		buf_str(out, "\"id\":");
 		buf_json_cstr(out, r->dialect.id);
 		buf_char(out, ',');
 	}
-	buf_str(out, "\"object\":\"chat.completion.chunk\",\"created\":");
+	buf_str(out, "\"object\":");
+	buf_json_cstr(out, dialect_chunk_object(&r->dialect));
+	buf_str(out, ",\"created\":");
 	buf_int(out, r->dialect.created ? r->dialect.created : clock_wall_ms() / 1000);
 	buf_str(out, ",\"model\":");
 	buf_json_cstr(out, r->target->public_id);
 	buf_str(out, ",\"error\":");
 	err_write_object(e, request_id, out);
-	buf_str(out, ",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"},\"finish_"
-		     "reason\":\"error\"}]}\n\n");
+	buf_str(out, ",\"choices\":[{\"index\":0,");
+	buf_str(out, no_words ? no_words : "\"delta\":{\"content\":\"\"}");
+	buf_str(out, ",\"finish_reason\":\"error\"}]}\n\n");
 }
 
 /* ---- from the provider, on the pump thread ---- */
@@ -436,7 +441,8 @@ static enum err_code take_whole(struct relay *r, struct err *e)
 			    : err_set(e, ERR_NO_MEMORY, "the answer does not fit into memory");
 	}
 	/* A streaming call answered with one JSON text: the client asked for a stream. */
-	rc = answer_write_events(a, &r->out, e);
+	rc = r->target->provider->write_events ? r->target->provider->write_events(a, &r->out, e)
+					       : answer_write_events(a, &r->out, e);
 	if (rc)
 		return rc;
 	end(r);

@@ -471,4 +471,6 @@ const struct provider provider_openai = {
 	.decode = decode,
 	.decode_event = decode_event,
 	.decode_error = decode_error,
+	.text_path = "/completions",
+	.embed_path = "/embeddings",
 };

@@ -250,11 +250,13 @@ static const struct saying huggingface_says[] = {
 		"moderation")
 #define MISTRAL \
 	.limit = LIMIT_MAX_TOKENS, .no_stream_options = true, .strict = true, \
-	.drop = MISTRAL_DROPS, .rename = NAMES("seed", "random_seed"), .affinity = "x-affinity", \
-	.walks = true, .no_developer = true, .no_name = true, .bridges = true, \
-	.reads_arguments = true, .wants_parameters = true, .no_strict_tools = true, \
-	.message_members = NAMES("prefix"), .system = SYSTEM_IN_FRONT, .thoughts = THOUGHTS_NONE, \
-	.prefill = "prefix", .id_exact = 9, .choice = CHOICE_ANY, .efforts = effort_unknown
+	.drop = MISTRAL_DROPS, \
+	.rename = NAMES("seed", "random_seed", "dimensions", "output_dimension"), \
+	.affinity = "x-affinity", .walks = true, .no_developer = true, .no_name = true, \
+	.bridges = true, .reads_arguments = true, .wants_parameters = true, \
+	.no_strict_tools = true, .message_members = NAMES("prefix"), .system = SYSTEM_IN_FRONT, \
+	.thoughts = THOUGHTS_NONE, .prefill = "prefix", .id_exact = 9, .choice = CHOICE_ANY, \
+	.efforts = effort_unknown
 
 /* Its endpoint in OpenAI's shape answers 400 to a name it does not know. */
 #define GOOGLE_DROPS \

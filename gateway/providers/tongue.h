@@ -159,6 +159,9 @@ void dialect_fini(struct dialect *d);
  * of what the provider says about money. */
 void dialect_write_usage(const struct dialect *d, struct slice extra, struct buf *out);
 
+/* The object of that chunk, and of all others. */
+const char *dialect_chunk_object(const struct dialect *d);
+
 /* Appends only that usage object. */
 void dialect_write_usage_object(const struct dialect *d, struct slice extra, struct buf *out);
 
@@ -228,6 +231,16 @@ struct provider {
 	 * state as it was; DELTA_ERROR comes with *e filled and the error's code returned. */
 	enum err_code (*decode_event)(struct dialect *d, const struct sse_event *ev, int64_t now_s,
 		struct delta *out, struct err *e);
+
+	/* Where completions of a text and embeddings are; NULL: it has none. */
+	const char *text_path, *embed_path;
+
+	/* The client reads something else than a chat; NULL: a chat. The object of its chunks, and
+	 * what a choice says in them that says nothing: "\"text\":\"\"". */
+	const char *chunk_object;
+	const char *no_words;
+	/* As answer_write_events(); NULL: that. */
+	enum err_code (*write_events)(const struct answer *a, struct buf *out, struct err *e);
 
 	/* Makes an error of a refusal (status >= 400). Always returns an error code. */
 	enum err_code (*decode_error)(

@@ -69,6 +69,8 @@ static enum err_code take_route(struct exchange *x, struct paid *p, struct err *
 	enum err_code rc = check_policies(x, &p->route, e);
 
 	x->provider = t->slug;
+	if (!rc && p->turn)
+		rc = p->turn(&p->req, &p->route, e);
 	if (rc)
 		return rc;
 	if (p->route.provider->demo) {
@@ -195,7 +197,7 @@ static enum err_code put_images_inline(
 	struct chat_req req;
 	enum err_code rc;
 
-	if (!images_are_needed(&p->req, &p->route.target))
+	if (p->turn || !images_are_needed(&p->req, &p->route.target))
 		return ERR_OK;
 	rc = images_inline(pump, &conf, &p->req, &p->route.target, request_sink(x->rq), &body, e);
 	if (!rc)

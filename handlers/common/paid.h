@@ -29,7 +29,9 @@ struct paid {
 	struct cost_ask ask;
 	int64_t prompt_tokens; /* that it has more likely */
 	bool no_output;        /* it is answered without generating anything */
-	struct byok_use byok;  /* the caller's own key, when there is one */
+	/* Turns the route of a chat into that of what is asked for; NULL: it is a chat. */
+	enum err_code (*turn)(struct chat_req *req, struct route *r, struct err *e);
+	struct byok_use byok; /* the caller's own key, when there is one */
 	struct route route;
 	size_t head_bytes;        /* of x->head before the route was told there */
 	unsigned attempts_before; /* with the caller's own key, which failed */

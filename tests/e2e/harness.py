@@ -15,7 +15,16 @@ import traceback
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PROGRAMS = ("chat_completions", "models", "providers", "models_by_provider", "account", "health")
+PROGRAMS = (
+    "chat_completions",
+    "completions",
+    "embeddings",
+    "models",
+    "providers",
+    "models_by_provider",
+    "account",
+    "health",
+)
 KEY = "sk-tg-e2e-0123456789abcdefABCDEF"
 PROVIDER_KEY = "sk-provider-e2e-fedcba9876543210"
 PR_SET_CHILD_SUBREAPER = 36

@@ -53,6 +53,16 @@ PROFILES = {
     "body": {"GATEWAY_BODY_TIMEOUT": "500ms"},
     "demo": {"GATEWAY_DEMO": "on", "GATEWAY_DEMO_PACE": "20ms"},
     "quiet": {"GATEWAY_HEARTBEAT": "0"},
+    # {fake} is the port of the fake provider.
+    "texts": {
+        "CODESTRAL_API_KEY": PROVIDER_KEY,
+        "CODESTRAL_BASE_URL": "http://127.0.0.1:{fake}/codestral/v1",
+        "COHERE_BASE_URL": "http://127.0.0.1:{fake}/compatibility/v1",
+        "HF_TOKEN": PROVIDER_KEY,
+        "HUGGINGFACE_BASE_URL": "http://127.0.0.1:{fake}/v1",
+        "GATEWAY_DEMO": "on",
+        "GATEWAY_HEARTBEAT": "0",
+    },
 }
 
 # What a web server lets the gateway see and do (hosting-lab.md section 4).
@@ -113,7 +123,7 @@ class Site:
         self.run = place.dir / "run"
         self.bin = place.dir / "bin"
         self.log = place.dir / "log" / "gateway.jsonl"
-        self.settings = dict(SETTINGS, **PROFILES[profile])
+        self.settings = dict(SETTINGS)
         self.settings.update({
             "GATEWAY_HOME": str(place.dir / "home"),
             "GATEWAY_CATALOGUE": str(place.dir / "conf"),
@@ -125,6 +135,8 @@ class Site:
             "XAI_BASE_URL": f"https://127.0.0.1:{fake.port}/v1",
             "COHERE_BASE_URL": f"https://127.0.0.1:{bad_tls.port}/v1",
         })
+        for name, value in PROFILES[profile].items():
+            self.settings[name] = value.replace("{fake}", str(fake.port))
         if profile == "demo":
             self.settings = {k: v for k, v in self.settings.items() if k.startswith("GATEWAY_")}
         self.conf = place.write(

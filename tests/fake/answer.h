@@ -7,7 +7,21 @@
 
 #include "tests/fake/cue.h"
 
+struct answer;
+
+/* How a provider talks. */
+struct shape {
+	const char *path; /* its path ends so; up to a '?', if there is one */
+	/* Reads a request. Slices stay valid as long as body. */
+	enum err_code (*read)(struct ask *a, struct slice body, struct err *e);
+	/* The whole answer. */
+	void (*write)(const struct answer *a, struct buf *out);
+	/* Appends the data of event i (from 0), without "data: "; false when there is none left. */
+	bool (*event)(const struct answer *a, uint32_t i, struct buf *out);
+};
+
 struct answer {
+	const struct shape *shape;
 	struct ask ask;
 	uint64_t id;
 	int64_t created;

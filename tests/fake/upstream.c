@@ -3,10 +3,12 @@
  *
  *     upstream [--port N] [--no-log]       prints "listening 127.0.0.1:PORT"
  *
- * POST …/chat/completions, GET …/models, GET /_fake/log (record.h), POST /_fake/reset. One
- * thread on epoll, HTTP/1.1 kept alive, loopback only.
+ * POST …/chat/completions, …/completions, …/fim/completions, embeddings, GET …/models, GET
+ * /_fake/log (record.h), POST /_fake/reset. One thread on epoll, HTTP/1.1 kept alive, loopback
+ * only.
  */
 #include "tests/fake/conn.h"
+#include "tests/fake/text.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -175,7 +177,7 @@ static void put_whole(struct conn *c)
 	if (cue->retry_after[0])
 		snprintf(extra, sizeof(extra), "Retry-After: %s\r\n", cue->retry_after);
 	if (cue->body == BODY_ANSWER) {
-		answer_write(c->answer, &b);
+		c->answer->shape->write(c->answer, &b);
 	} else if (cue->body == BODY_HTML) {
 		type = "text/html";
 		buf_str(&b, "<html><head><title>Oops</title></head><body><h1>It broke</h1></body>"
@@ -261,7 +263,7 @@ static bool put_event(struct conn *c)
 			    "\"server_error\",\"param\":null,\"code\":\"fake_code\"}}");
 		more = false;
 	} else {
-		more = answer_event(c->answer, c->next, &b);
+		more = c->answer->shape->event(c->answer, c->next, &b);
 		if (!more)
 			b.len = 0;
 	}
@@ -363,13 +365,19 @@ static bool advance(struct conn *c, int64_t now_ms)
 
 /* ---- requests ---- */
 
-static void chat(struct conn *c, struct slice body)
+static const struct shape shapes[] = {
+	{ "/chat/completions", ask_read, answer_write, answer_event },
+	{ "/fim/completions", fim_read, answer_write, fim_event },
+	{ "/completions", text_read, text_write, text_event },
+};
+
+static void generate(struct conn *c, const struct shape *shape, struct slice body)
 {
 	struct ask ask;
 	struct err e;
 	int64_t now_ms = clock_mono_ms();
 
-	if (ask_read(&ask, body, &e)) {
+	if (shape->read(&ask, body, &e)) {
 		put_refusal(c, 400, e.message);
 		return;
 	}
@@ -382,6 +390,7 @@ static void chat(struct conn *c, struct slice body)
 	if (!c->answer)
 		abort();
 	answer_init(c->answer, &ask, body, ++fake.answers, clock_wall_ms() / 1000);
+	c->answer->shape = shape;
 	c->chunked = !ask.cue.close;
 	c->close_at_end = ask.cue.close;
 	c->phase = FIRST;
@@ -389,6 +398,36 @@ static void chat(struct conn *c, struct slice body)
 	c->due_ms = now_ms;
 	if (ask.cue.early && ask.stream && !ask.cue.jsonstream && ask.cue.body == BODY_ANSWER)
 		put_stream_head(c);
+}
+
+/* Embeddings; false when the path is none of theirs. */
+static bool embed(struct conn *c, struct slice path, struct slice body)
+{
+	static const char *const paths[] = { "/embeddings", ":batchEmbedContents", "/v2/embed",
+		"/feature-extraction" };
+	const struct json_limits limits = { .max_depth = 200, .max_keys = 100000 };
+	struct buf b = { .max_bytes = BODY_MAX };
+	struct ask ask = { .cue = { .cut = CUE_NEVER } };
+	struct json_value tree = { JSON_OBJECT, body };
+	struct err e;
+	bool ours = false;
+
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+		ours |= slice_ends(path, paths[i]);
+	if (!ours)
+		return false;
+	fake.answers++;
+	cue_read(&ask.cue, body);
+	if (json_scan(body, &limits, NULL, 0, &e))
+		put_refusal(c, 400, e.message);
+	else if (ask.cue.status)
+		put_refusal(c, ask.cue.status, "The fake provider refuses to embed.");
+	else if (!embed_write(path, tree, &ask.cue, &b))
+		put_refusal(c, 400, "There is nothing to embed.");
+	else
+		put_json(c, 200, buf_slice(&b));
+	buf_fini(&b);
+	return true;
 }
 
 static void models(struct conn *c)
@@ -428,12 +467,17 @@ static void dispatch(struct conn *c, struct slice head, struct slice body)
 		return;
 	}
 	c->record = record_new(&fake.records, head, body);
-	if (slice_is(method, "POST") && slice_ends(path, "/chat/completions"))
-		chat(c, body);
-	else if (slice_is(method, "GET") && slice_ends(path, "/models"))
+	for (size_t i = 0; slice_is(method, "POST") && i < sizeof(shapes) / sizeof(shapes[0]); i++)
+		if (slice_ends(path, shapes[i].path)) {
+			generate(c, &shapes[i], body);
+			return;
+		}
+	if (slice_is(method, "POST") && embed(c, path, body))
+		return;
+	if (slice_is(method, "GET") && slice_ends(path, "/models"))
 		models(c);
 	else
-		put_refusal(c, 404, "The fake provider knows …/chat/completions and …/models.");
+		put_refusal(c, 404, "The fake provider does not know this path.");
 }
 
 /* Takes one whole request from c->in, if there is one. false on a bad one. */
