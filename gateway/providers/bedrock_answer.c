@@ -520,6 +520,7 @@ const struct provider provider_bedrock = {
 	.name = "bedrock",
 	.can = CAN_STREAM | CAN_TOOLS | CAN_IMAGES,
 	.framing = FRAMES_AWS,
+	.patience_ms = 300000,
 	.sigv4_service = "bedrock",
 	.takes_url = takes_url,
 	.encode = bedrock_encode,

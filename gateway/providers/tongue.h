@@ -212,6 +212,8 @@ struct provider {
 	const char *name; /* of the dialect: "openai" */
 	unsigned can;
 	enum framing framing;
+	int64_t patience_ms; /* a silence this long is usual, while a model thinks: limits that
+			      * nobody set are no shorter; 0 = nothing special */
 	const char *sigv4_service; /* whose requests can be signed: "bedrock"; NULL = they cannot */
 
 	/* Does it take this image by its URL (decoded)? NULL: all or none, by CAN_IMAGE_URLS. */

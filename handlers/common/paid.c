@@ -165,12 +165,20 @@ void paid_settle(struct exchange *x, struct paid *p)
 
 /* ---- the provider ---- */
 
-static struct relay_conf relay_settings(const struct conf *c)
+/* A limit as it is set, or as it is usual, with the patience that the provider needs. */
+static int64_t patient_ms(const struct conf *c, enum conf_id id, const struct provider *p)
+{
+	int64_t ms = conf_int(c, id);
+
+	return conf_is_set(c, id) || ms > p->patience_ms ? ms : p->patience_ms;
+}
+
+static struct relay_conf relay_settings(const struct conf *c, const struct provider *p)
 {
 	return (struct relay_conf){
 		.connect_ms = conf_int(c, CONF_CONNECT_TIMEOUT),
-		.first_byte_ms = conf_int(c, CONF_FIRST_TOKEN_TIMEOUT),
-		.idle_ms = conf_int(c, CONF_IDLE_TIMEOUT),
+		.first_byte_ms = patient_ms(c, CONF_FIRST_TOKEN_TIMEOUT, p),
+		.idle_ms = patient_ms(c, CONF_IDLE_TIMEOUT, p),
 		.client_stall_ms = conf_int(c, CONF_CLIENT_STALL),
 		.deadline_ms = conf_int(c, CONF_DEADLINE),
 		.heartbeat_ms = conf_int(c, CONF_HEARTBEAT),
@@ -216,7 +224,7 @@ enum err_code paid_relay(struct exchange *x, struct paid *p, struct err *e)
 {
 	const struct route *route = &p->route;
 	struct relay_result *res = &p->res;
-	struct relay_conf settings = relay_settings(x->front->conf);
+	struct relay_conf settings = relay_settings(x->front->conf, route->target.provider);
 	struct sink_head head = { .status = 200,
 		.length = -1,
 		.streaming = p->req.stream,
