@@ -223,7 +223,7 @@ static struct target target_of(const char *slug, const struct chat_req *req)
 static void fix_time(
 	struct buf *seen, int64_t begun_s, const char *mark, int base, const char *fixed)
 {
-	char *at = seen->data, *end = seen->data + seen->len, *stop;
+	char *at = buf_cstr(seen), *end = seen->data + seen->len, *stop;
 
 	for (; at && (at = memmem(at, (size_t)(end - at), mark, strlen(mark)));) {
 		long long then = strtoll(at += strlen(mark), &stop, base);
