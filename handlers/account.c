@@ -368,16 +368,26 @@ static enum err_code change_byok(struct account_call *a, bool is_new, struct err
 	return rc;
 }
 
+/* One that is too long to be read must not lead to the caller's own keys instead. */
+static enum err_code enter_named_org(struct account_call *a, struct err *e)
+{
+	struct slice all = request_query(a->x->rq);
+	char org[PEOPLE_SLUG_SIZE];
+
+	if (request_query_get(a->x->rq, "organizationId", org, sizeof(org)))
+		return org[0] ? enter_org(a, slice_of(org), e) : ERR_OK;
+	if (!memmem(all.ptr, all.len, "organizationId=", strlen("organizationId=")))
+		return ERR_OK;
+	return err_param(e, ERR_BAD_REQUEST, "organizationId",
+		"organizationId is the id of an organisation, a UUID");
+}
+
 static enum err_code byok(struct account_call *a, struct err *e)
 {
 	const char *method = request_method(a->x->rq);
 	bool is_one = a->x->rest.len > 0;
-	char org[256];
-	enum err_code rc = ERR_OK;
+	enum err_code rc = enter_named_org(a, e);
 
-	query(a, "organizationId", "", org, sizeof(org));
-	if (org[0])
-		rc = enter_org(a, slice_of(org), e);
 	if (rc)
 		return rc;
 	if (is_post(a) && !is_one)

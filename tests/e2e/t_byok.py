@@ -294,6 +294,9 @@ def in_an_organisation_the_role_decides_who_changes_keys(site):
     expect_error(http(site, "POST", member, body=body, status=403), 403, "account_restricted")
     expect_error(http(site, "POST", stranger, theirs, body, 404), 404, "not_found")
     expect_error(http(site, "GET", stranger, theirs, status=404), 404, "not_found")
+    for bad in ("acme", "x" * 300):
+        reply = http(site, "POST", owner, f"/v1/byok?organizationId={bad}", body, 400)
+        assert reply.json()["error"]["param"] == "organizationId", reply.body
     item = http(site, "POST", owner, body=body).json()
     assert item["organization_id"] == org, item
     assert http(site, "GET", member).json() == [item]
