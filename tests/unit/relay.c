@@ -441,7 +441,7 @@ static void a_refusal_keeps_its_status(void **state)
 	assert_refused(&c, ERR_UPSTREAM_STATUS, 429);
 }
 
-/* Fails when relay_chat() leaves byok_explain() out (tried). */
+/* Fails when relay_chat() returns another code than the one that the error has (tried). */
 static void a_refusal_of_the_callers_own_key_is_marked_as_such(void **state)
 {
 	static const script plays[] = { says_401, says_429, says_error_first };
