@@ -3,77 +3,17 @@
 #include "gateway/catalog_data.h"
 
 #include "base/clock.h"
+#include "gateway/listing_row.h"
 
 #include <stdlib.h>
 
 #define TEXT_MAX ((size_t)64 << 20)
-
-static struct json_object *member(struct json_object *o, const char *name)
-{
-	struct json_object *v = NULL;
-
-	json_object_object_get_ex(o, name, &v);
-	return v;
-}
-
-/* Not json_write(): json-c keeps the text inside the object it prints, and a catalogue is shared
- * by threads. */
-static void put_value(struct buf *out, struct json_object *v)
-{
-	switch (json_object_get_type(v)) {
-	case json_type_string:
-		buf_json_cstr(out, json_object_get_string(v));
-		break;
-	case json_type_int:
-		buf_int(out, json_object_get_int64(v));
-		break;
-	case json_type_boolean:
-		buf_str(out, json_object_get_boolean(v) ? "true" : "false");
-		break;
-	case json_type_array:
-		buf_char(out, '[');
-		for (size_t i = 0; i < json_object_array_length(v); i++) {
-			buf_str(out, i ? "," : "");
-			put_value(out, json_object_array_get_idx(v, i));
-		}
-		buf_char(out, ']');
-		break;
-	default: /* rows hold no other kinds where a listing looks */
-		buf_str(out, "null");
-	}
-}
-
-/* A member of a checked row, as JSON; null when absent. */
-static void put(struct buf *out, const char *key, struct json_object *row, const char *name)
-{
-	buf_json_cstr(out, key);
-	buf_char(out, ':');
-	put_value(out, member(row, name));
-}
-
-static void put_text(struct buf *out, const char *key, const char *value)
-{
-	buf_json_cstr(out, key);
-	buf_char(out, ':');
-	buf_json_cstr(out, value);
-}
-
-static void put_switch(struct buf *out, const char *key, bool value)
-{
-	buf_json_cstr(out, key);
-	buf_str(out, value ? ":true" : ":false");
-}
 
 static void comma(struct buf *out, bool *first)
 {
 	if (!*first)
 		buf_char(out, ',');
 	*first = false;
-}
-
-static bool is_true(struct json_object *row, const char *name)
-{
-	return json_object_get_boolean(member(row, name));
 }
 
 /* ---- what a listing holds, in which order ---- */
@@ -161,7 +101,7 @@ static void put_modality(struct buf *out, struct json_object *row)
 	struct buf text = { .max_bytes = 4096 };
 
 	for (size_t s = 0; s < 2; s++) {
-		struct json_object *list = member(row, sides[s]);
+		struct json_object *list = listing_member(row, sides[s]);
 
 		buf_str(&text, s ? "->" : "");
 		for (size_t i = 0; i < json_object_array_length(list); i++) {
@@ -176,10 +116,20 @@ static void put_modality(struct buf *out, struct json_object *row)
 
 static void put_price(struct buf *out, const char *key, struct json_object *row, const char *name)
 {
-	if (!member(row, name))
+	if (!listing_member(row, name))
 		return;
 	buf_char(out, ',');
-	put(out, key, row, name);
+	listing_put(out, key, row, name);
+}
+
+/* Nothing is charged for what has no price. */
+static void put_price_or_zero(
+	struct buf *out, const char *key, struct json_object *row, const char *name)
+{
+	if (listing_member(row, name))
+		listing_put(out, key, row, name);
+	else
+		listing_put_text(out, key, "0");
 }
 
 static void put_prices(struct buf *out, struct json_object *row)
@@ -193,10 +143,14 @@ static void put_prices(struct buf *out, struct json_object *row)
 /* With discount when the schema of section 15 wants it. */
 static void put_pricing(struct buf *out, struct json_object *row, bool discount)
 {
-	struct json_object *overrides = member(row, "overrides");
+	struct json_object *overrides = listing_member(row, "overrides");
 
-	buf_str(out, "\"pricing\":{\"request\":\"0\",\"image\":\"0\",\"web_search\":\"0\","
-		     "\"internal_reasoning\":\"0\"");
+	buf_str(out, "\"pricing\":{");
+	put_price_or_zero(out, "request", row, "price_request");
+	buf_char(out, ',');
+	put_price_or_zero(out, "image", row, "price_image");
+	buf_str(out, ",\"web_search\":\"0\",");
+	put_price_or_zero(out, "internal_reasoning", row, "price_reasoning");
 	if (discount)
 		buf_str(out, ",\"discount\":0");
 	put_prices(out, row);
@@ -206,7 +160,7 @@ static void put_pricing(struct buf *out, struct json_object *row, bool discount)
 		struct json_object *o = json_object_array_get_idx(overrides, i);
 
 		buf_str(out, i ? ",{" : "{");
-		put(out, "min_prompt_tokens", o, "min_prompt_tokens");
+		listing_put(out, "min_prompt_tokens", o, "min_prompt_tokens");
 		put_prices(out, o);
 		buf_char(out, '}');
 	}
@@ -218,9 +172,9 @@ static void put_parameters(struct buf *out, const struct catalog_model *m, struc
 	buf_str(out, "\"supported_parameters\":[");
 	if (!m->embedding)
 		buf_str(out, "\"max_tokens\",\"temperature\"");
-	if (is_true(row, "supports_tools"))
+	if (listing_is_true(row, "supports_tools"))
 		buf_str(out, ",\"tools\",\"tool_choice\"");
-	if (is_true(row, "supports_reasoning"))
+	if (listing_is_true(row, "supports_reasoning"))
 		buf_str(out, ",\"reasoning\",\"include_reasoning\"");
 	buf_char(out, ']');
 }
@@ -256,35 +210,35 @@ static void write_model(const struct catalog *c, const struct catalog_model *m, 
 	int preferred = c->models_more[index_of(c, m)].preferred;
 
 	buf_char(out, '{');
-	put_text(out, "id", m->id);
+	listing_put_text(out, "id", m->id);
 	buf_str(out, ",\"object\":\"model\",\"owned_by\":");
 	buf_json_str(out, author_of(m));
 	buf_char(out, ',');
-	put_text(out, "canonical_slug", m->id);
+	listing_put_text(out, "canonical_slug", m->id);
 	buf_char(out, ',');
 	put_name(out, "name", m);
 	buf_char(out, ',');
-	put(out, "created", row, "created");
+	listing_put(out, "created", row, "created");
 	buf_char(out, ',');
-	put(out, "description", row, "description");
+	listing_put(out, "description", row, "description");
 	buf_char(out, ',');
-	put(out, "context_length", row, "context_length");
+	listing_put(out, "context_length", row, "context_length");
 	buf_str(out, ",\"architecture\":{");
 	put_modality(out, row);
 	buf_char(out, ',');
-	put(out, "input_modalities", row, "input_modalities");
+	listing_put(out, "input_modalities", row, "input_modalities");
 	buf_char(out, ',');
-	put(out, "output_modalities", row, "output_modalities");
+	listing_put(out, "output_modalities", row, "output_modalities");
 	buf_str(out, ",\"tokenizer\":\"Other\",\"instruct_type\":null},");
 	put_pricing(out, row, false);
 	buf_str(out, ",\"top_provider\":{");
-	put(out, "context_length", row, "context_length");
+	listing_put(out, "context_length", row, "context_length");
 	buf_char(out, ',');
-	put(out, "max_completion_tokens", row, "max_output");
+	listing_put(out, "max_completion_tokens", row, "max_output");
 	buf_str(out, ",\"is_moderated\":false},\"per_request_limits\":null,");
 	put_parameters(out, m, row);
 	buf_str(out, ",\"default_parameters\":{},");
-	put_switch(out, "isFree", m->free);
+	listing_put_switch(out, "isFree", m->free);
 	if (preferred) {
 		buf_str(out, ",\"preferredIndex\":");
 		buf_int(out, preferred);
@@ -337,30 +291,31 @@ static void put_policy(struct buf *out, const char *key, struct json_object *lis
 	static const char *const optional[][2] = { { "termsOfServiceURL", "terms_of_service_url" },
 		{ "privacyPolicyURL", "privacy_policy_url" },
 		{ "retentionDays", "retention_days" } };
-	struct json_object *policy = member(listing, "data_policy");
+	struct json_object *policy = listing_member(listing, "data_policy");
 
 	buf_json_cstr(out, key);
 	buf_str(out, ":{");
 	/* What is not known counts as the worse case. */
-	put_switch(out, "training", json_member_bool(policy, "training", true));
+	listing_put_switch(out, "training", json_member_bool(policy, "training", true));
 	buf_char(out, ',');
-	put_switch(out, "retainsPrompts", json_member_bool(policy, "retains_prompts", true));
+	listing_put_switch(
+		out, "retainsPrompts", json_member_bool(policy, "retains_prompts", true));
 	buf_char(out, ',');
-	put_switch(out, "canPublish", json_member_bool(policy, "can_publish", false));
+	listing_put_switch(out, "canPublish", json_member_bool(policy, "can_publish", false));
 	for (size_t i = 0; i < sizeof(optional) / sizeof(optional[0]); i++)
-		if (member(policy, optional[i][1])) {
+		if (listing_member(policy, optional[i][1])) {
 			buf_char(out, ',');
-			put(out, optional[i][0], policy, optional[i][1]);
+			listing_put(out, optional[i][0], policy, optional[i][1]);
 		}
 	buf_char(out, '}');
 }
 
 static void put_place(struct buf *out, struct json_object *listing)
 {
-	put_text(out, "headquarters", json_member_str(listing, "headquarters", "Unknown"));
+	listing_put_text(out, "headquarters", json_member_str(listing, "headquarters", "Unknown"));
 	buf_str(out, ",\"datacenters\":");
-	if (member(listing, "datacenters"))
-		put_value(out, member(listing, "datacenters"));
+	if (listing_member(listing, "datacenters"))
+		listing_put_value(out, listing_member(listing, "datacenters"));
 	else
 		buf_str(out, "[]");
 }
@@ -373,11 +328,11 @@ static const struct catalog_provider_more *more_of(
 
 static void put_provider_names(struct buf *out, const struct catalog_provider *p)
 {
-	put_text(out, "name", p->name);
+	listing_put_text(out, "name", p->name);
 	buf_char(out, ',');
-	put_text(out, "displayName", p->name);
+	listing_put_text(out, "displayName", p->name);
 	buf_char(out, ',');
-	put_text(out, "slug", p->slug);
+	listing_put_text(out, "slug", p->slug);
 }
 
 static void write_provider(
@@ -393,23 +348,24 @@ static void write_provider(
 	/* The address of the file: where the operator really sends requests is nobody's business.
 	 */
 	buf_char(out, ',');
-	put_text(out, "baseUrl", more_of(c, p)->file_url);
+	listing_put_text(out, "baseUrl", more_of(c, p)->file_url);
 	buf_char(out, ',');
 	put_policy(out, "dataPolicy", listing);
 	buf_char(out, ',');
 	put_place(out, listing);
 	buf_char(out, ',');
-	put_switch(out, "hasChatCompletions", p->provider != NULL);
+	listing_put_switch(out, "hasChatCompletions", p->provider != NULL);
 	for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++) {
 		buf_char(out, ',');
-		put_switch(out, switches[i][0], listing && is_true(listing, switches[i][1]));
+		listing_put_switch(
+			out, switches[i][0], listing && listing_is_true(listing, switches[i][1]));
 	}
 	/* False until callers can store keys of their own. */
 	buf_str(out, ",\"byokEnabled\":false,\"editors\":[],\"owners\":[],"
 		     "\"ignoredProviderModels\":[],");
-	put_text(out, "adapterName", p->dialect);
+	listing_put_text(out, "adapterName", p->dialect);
 	buf_char(out, ',');
-	put(out, "statusPageUrl", listing, "status_page_url");
+	listing_put(out, "statusPageUrl", listing, "status_page_url");
 	buf_char(out, '}');
 }
 
@@ -468,31 +424,31 @@ static void put_base(struct buf *out, const struct catalog *c, const struct cata
 {
 	struct json_object *row = row_of(c, m);
 
-	put_text(out, "slug", m->id);
+	listing_put_text(out, "slug", m->id);
 	buf_str(out, ",\"hf_slug\":null,");
 	put_iso(out, "updated_at", c, 0);
 	buf_char(out, ',');
-	put_iso(out, "created_at", c, json_object_get_int64(member(row, "created")));
+	put_iso(out, "created_at", c, json_object_get_int64(listing_member(row, "created")));
 	buf_str(out, ",\"hf_updated_at\":null,");
 	put_name(out, "name", m);
 	buf_char(out, ',');
-	put_text(out, "short_name", short_name(m->name));
+	listing_put_text(out, "short_name", short_name(m->name));
 	buf_str(out, ",\"author\":");
 	buf_json_str(out, author_of(m));
 	buf_char(out, ',');
-	put(out, "description", row, "description");
+	listing_put(out, "description", row, "description");
 	buf_str(out, ",\"model_version_group_id\":null,");
-	put(out, "context_length", row, "context_length");
+	listing_put(out, "context_length", row, "context_length");
 	buf_char(out, ',');
-	put(out, "input_modalities", row, "input_modalities");
+	listing_put(out, "input_modalities", row, "input_modalities");
 	buf_char(out, ',');
-	put(out, "output_modalities", row, "output_modalities");
+	listing_put(out, "output_modalities", row, "output_modalities");
 	buf_char(out, ',');
-	put_switch(out, "has_text_output", !m->embedding);
+	listing_put_switch(out, "has_text_output", !m->embedding);
 	buf_str(out, ",\"group\":\"Other\",\"instruct_type\":null,\"default_system\":null,"
 		     "\"default_stops\":[],\"hidden\":false,\"router\":null,"
 		     "\"warning_message\":null,");
-	put_text(out, "permaslug", m->id);
+	listing_put_text(out, "permaslug", m->id);
 	buf_str(out, ",\"reasoning_config\":null,\"features\":null,\"default_parameters\":{}");
 }
 
@@ -505,56 +461,58 @@ static void put_endpoint(struct buf *out, const struct catalog *c, const struct 
 	buf_str(out, "{\"id\":");
 	buf_json_cstr(out, m->id);
 	buf_char(out, ',');
-	put_text(out, "name", m->name);
+	listing_put_text(out, "name", m->name);
 	buf_char(out, ',');
-	put(out, "context_length", row, "context_length");
+	listing_put(out, "context_length", row, "context_length");
 	buf_str(out, ",\"model\":{");
 	put_base(out, c, m);
 	buf_str(out, "},");
-	put_text(out, "model_variant_slug", m->id);
+	listing_put_text(out, "model_variant_slug", m->id);
 	buf_char(out, ',');
-	put_text(out, "model_variant_permaslug", m->id);
+	listing_put_text(out, "model_variant_permaslug", m->id);
 	buf_char(out, ',');
-	put_text(out, "adapter_name", p->dialect);
+	listing_put_text(out, "adapter_name", p->dialect);
 	buf_char(out, ',');
-	put_text(out, "provider_name", p->name);
+	listing_put_text(out, "provider_name", p->name);
 	buf_str(out, ",\"provider_info\":");
 	write_provider(c, p, out);
 	buf_char(out, ',');
-	put_text(out, "provider_display_name", p->name);
+	listing_put_text(out, "provider_display_name", p->name);
 	buf_char(out, ',');
-	put_text(out, "provider_slug", p->slug);
+	listing_put_text(out, "provider_slug", p->slug);
 	buf_char(out, ',');
-	put_text(out, "provider_model_id", native);
+	listing_put_text(out, "provider_model_id", native);
 	buf_str(out, ",\"quantization\":null,");
-	put_text(out, "variant", m->free ? "free" : "standard");
+	listing_put_text(out, "variant", m->free ? "free" : "standard");
 	buf_char(out, ',');
-	put_switch(out, "is_free", m->free);
+	listing_put_switch(out, "is_free", m->free);
 	buf_char(out, ',');
-	put_switch(out, "can_abort", listing && is_true(listing, "is_abortable"));
+	listing_put_switch(out, "can_abort", listing && listing_is_true(listing, "is_abortable"));
 	buf_str(out, ",\"max_prompt_tokens\":null,");
-	put(out, "max_completion_tokens", row, "max_output");
+	listing_put(out, "max_completion_tokens", row, "max_output");
 	buf_str(out, ",\"max_prompt_images\":null,\"max_tokens_per_image\":null,");
 	put_parameters(out, m, row);
 	buf_str(out, ",\"is_byok\":false,");
-	put_switch(out, "moderation_required", listing && is_true(listing, "moderation_required"));
+	listing_put_switch(out, "moderation_required",
+		listing && listing_is_true(listing, "moderation_required"));
 	buf_char(out, ',');
 	put_policy(out, "data_policy", listing);
 	buf_char(out, ',');
 	put_pricing(out, row, true);
 	buf_str(out, ",\"variable_pricings\":[],\"is_hidden\":false,\"is_deranked\":false,");
-	put_switch(out, "is_disabled", !catalog_model_server(c, m));
+	listing_put_switch(out, "is_disabled", !catalog_model_server(c, m));
 	buf_char(out, ',');
-	put(out, "supports_tool_parameters", row, "supports_tools");
+	listing_put(out, "supports_tool_parameters", row, "supports_tools");
 	buf_char(out, ',');
-	put(out, "supports_reasoning", row, "supports_reasoning");
+	listing_put(out, "supports_reasoning", row, "supports_reasoning");
 	buf_char(out, ',');
-	put_switch(
-		out, "supports_multipart", listing && is_true(listing, "is_multipart_supported"));
+	listing_put_switch(out, "supports_multipart",
+		listing && listing_is_true(listing, "is_multipart_supported"));
 	buf_str(out, ",\"limit_rpm\":null,\"limit_rpd\":null,\"limit_rpm_cf\":null,");
-	put_switch(out, "has_completions", listing && is_true(listing, "has_completions"));
+	listing_put_switch(
+		out, "has_completions", listing && listing_is_true(listing, "has_completions"));
 	buf_char(out, ',');
-	put_switch(out, "has_chat_completions", p->provider && !m->embedding);
+	listing_put_switch(out, "has_chat_completions", p->provider && !m->embedding);
 	buf_str(out, ",\"features\":{},\"provider_region\":null}");
 }
 

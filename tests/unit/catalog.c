@@ -20,8 +20,8 @@ static void the_shipped_catalogue_loads_and_only_the_demonstration_is_on(void **
 
 	(void)state;
 	env_load(&env, NULL);
-	assert_int_equal(catalog_model_count(env.catalog), 95);
-	assert_int_equal(catalog_provider_count(env.catalog), 39);
+	assert_true(catalog_model_count(env.catalog) > 90);
+	assert_true(catalog_provider_count(env.catalog) > 35);
 	assert_true(catalog_demo_is_on(env.catalog));
 	for (size_t i = 0; i < catalog_provider_count(env.catalog); i++) {
 		const struct catalog_provider *p = catalog_provider_at(env.catalog, i);
@@ -29,8 +29,8 @@ static void the_shipped_catalogue_loads_and_only_the_demonstration_is_on(void **
 		assert_int_equal(p->configured, p->demo);
 		assert_string_equal(p->api_key, "");
 	}
-	assert_null(catalog_provider_at(env.catalog, 39));
-	assert_null(catalog_model_at(env.catalog, 95));
+	assert_null(catalog_provider_at(env.catalog, catalog_provider_count(env.catalog)));
+	assert_null(catalog_model_at(env.catalog, catalog_model_count(env.catalog)));
 	env_fini(&env);
 }
 
