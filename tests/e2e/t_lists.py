@@ -3,9 +3,10 @@
 from urllib.parse import quote
 
 from client import call
-from harness import test
+from harness import test, wait_for
 from t_answers import BASES
-from talk import MODEL, PATH, check_headers, expect_error
+from t_keys import tollgate
+from talk import MODEL, PATH, ask, check_headers, expect_error
 
 LISTS = ("/v1/models", "/v1/providers", "/v1/models-by-provider")
 
@@ -68,6 +69,51 @@ def models_are_listed_by_provider(site):
     assert body["total_providers"] == len(body["providers"])
     assert body["total_models"] == sum(len(p["models"]) for p in body["providers"])
     assert body["generated_at"]
+
+
+def listed(site):
+    """{id: model} of the models that are listed."""
+    return {m["id"]: m for m in call(site.port, "GET", "/v1/models").json()["data"]}
+
+
+@test()
+def what_the_operator_says_of_a_model_counts_without_a_restart(site):
+    other = next(i for i in sorted(listed(site)) if i.startswith("openai/gpt-5"))
+    before = listed(site)[other]["pricing"]
+    try:
+        tollgate(site, "models", "set-price", other, "--prompt", "7.5", "--completion", "9")
+        new = wait_for("the new price", 10, lambda: listed(site)[other]["pricing"] != before
+                       and listed(site)[other]["pricing"])
+        assert (new["prompt"], new["completion"]) == ("0.0000075", "0.000009"), new
+        assert '"0.0000075"' in tollgate(site, "models", "show", other, "--json")
+        tollgate(site, "models", "hide", other)
+        wait_for("the model to be hidden", 10, lambda: other not in listed(site))
+        wait_for("a 404 for it", 10,
+                 lambda: call(site.port, "GET", f"/v1/models/{other}").status == 404)
+        reply = wait_for("a refusal", 10, lambda: refused(site, other))
+        expect_error(reply, 404, "model_not_found")
+    finally:
+        tollgate(site, "models", "unhide", other)
+        tollgate(site, "models", "set-price", other, "--reset")
+    wait_for("all as it was", 10, lambda: listed(site).get(other, {}).get("pricing") == before)
+
+
+def refused(site, model):
+    reply = call(site.port, "POST", PATH, site.auth(), ask(model=model))
+    return reply if reply.status == 404 else None
+
+
+@test()
+def a_refresh_asks_the_providers_and_shows_what_would_change(site):
+    site.fake.reset()
+    before = listed(site)
+    # The fake provider lists gpt-4o-mini only.
+    out = tollgate(site, "models", "refresh", "--provider", "openai", "--dry-run")
+    assert "- gone   openai/gpt-5 " in out and "gone   openai/gpt-4o-mini" not in out, out
+    assert "Nothing was changed" in out, out
+    asked = [r for r in site.fake.requests() if r["path"].endswith("/models")]
+    assert len(asked) == 1, asked
+    assert listed(site) == before
 
 
 @test("smoke")
