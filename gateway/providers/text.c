@@ -360,7 +360,7 @@ static enum err_code take_choices(struct dialect *d, struct json_value choices, 
 	struct json_iter it;
 	struct json_value choice;
 	struct slice none;
-	struct choice c;
+	struct choice c = { .index = 0 };
 	enum err_code rc;
 	size_t nth = 0;
 
