@@ -214,7 +214,8 @@ static bool is_auth(const char *name)
 {
 	return strcmp(name, "bearer") == 0 || strcmp(name, "none") == 0 ||
 	       strcmp(name, "x-api-key") == 0 || strcmp(name, "x-goog-api-key") == 0 ||
-	       strcmp(name, "sigv4") == 0 || strcmp(name, "service-account") == 0;
+	       strcmp(name, "api-key") == 0 || strcmp(name, "sigv4") == 0 ||
+	       strcmp(name, "service-account") == 0;
 }
 
 static enum err_code check_provider(const struct catalog *c, const struct catalog_provider *p,
@@ -238,8 +239,9 @@ static enum err_code check_provider(const struct catalog *c, const struct catalo
 		return schema_fail(place, "models_path", "must begin with a slash or be empty", e);
 	if (!is_auth(p->auth))
 		return schema_fail(place, "auth",
-			"expected bearer, x-api-key, x-goog-api-key, sigv4, service-account or "
-			"none",
+			"expected bearer, x-api-key, x-goog-api-key, api-key, sigv4, "
+			"service-account "
+			"or none",
 			e);
 	return ERR_OK;
 }

@@ -441,10 +441,10 @@ static void append_encoded(struct buf *out, const char *id)
 	}
 }
 
-/* Some have the model in the path: "/deployments/{model}/chat/completions?api-version=…". */
+/* Some have the model in the path: "/deployments/{id}/chat/completions?api-version=…". */
 static bool write_url(const struct target *t, char *url, size_t size)
 {
-	static const char place[] = "{model}";
+	static const char place[] = "{id}";
 	const char *path = t->chat_path, *at;
 	struct buf text = { .max_bytes = size - 1 };
 	bool fits;

@@ -304,6 +304,7 @@ static const struct quirks everybody_else = { .slug = "" };
 static const struct quirks rows[] = {
 	{ .slug = "openai", OPENAI },
 	{ .slug = "azure", OPENAI },
+	{ .slug = "azure-deployments", OPENAI },
 	{ .slug = "anthropic", .limit = LIMIT_EITHER },
 	{ .slug = "google",
 		.limit = LIMIT_EITHER,
