@@ -8,6 +8,7 @@
 #include "tests/fake/cue.h"
 
 struct answer;
+struct wire;
 
 /* How a provider talks. */
 struct shape {
@@ -22,6 +23,7 @@ struct shape {
 
 struct answer {
 	const struct shape *shape;
+	const struct wire *wire; /* the dialect (dialects.h); NULL = OpenAI's */
 	struct ask ask;
 	uint64_t id;
 	int64_t created;
@@ -29,6 +31,8 @@ struct answer {
 	struct buf text;     /* what is said; unused for tokens=N and tools */
 	struct buf names[2]; /* of the tools called */
 	bool calls;          /* answers with tool calls */
+	bool thinks;         /* and says what it thinks (dialects.h) */
+	bool forced;         /* its one call has the text for arguments (dialects.h) */
 	bool cut_short;      /* max_tokens was reached */
 	uint32_t pieces;     /* of the text, or of the tool calls */
 };

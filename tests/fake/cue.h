@@ -6,14 +6,19 @@
  * whole answers
  *     status=N            answer with this status; the body is an OpenAI error object
  *     body=json|html|garbage|empty|error200   another body (error200: error object, status 200)
- *     retry_after=TEXT    Retry-After header
+ *     retry_after=TEXT    Retry-After header (Gemini: a retryDelay)
+ *     badkey              with status: the key is not valid (Gemini)
  *     gzip                claims Content-Encoding: gzip and sends a bomb of some 300 MB
  *     jsonstream          answers a streaming call with application/json
  * text
  *     tokens=N            N tokens "t0 t1 …" instead of the usual sentence
  *     echo                the text is the request body itself
  *     tools               two parallel tool calls (while the last message is the user's)
+ *     noargs              with tools: one call, without arguments (dialects.h)
+ *     blocked             the prompt is refused for what it says (Gemini)
  *     usage=none|twice|every
+ *     prompt=N, cached=N, written=N   tokens of the prompt, and further ones read from and
+ *                         written to a cache (dialects.h; OpenAI's shape knows the first only)
  * time
  *     ttft=MS             nothing at all before this; with early: the head goes at once
  *     pace=MS             between events
@@ -26,8 +31,12 @@
  *     cut=N               ends in the middle of event N + 1; with clean: HTTP ends properly there
  *     cut_utf8            ends inside a character
  *     malformed=N         event N is not JSON
- *     error_event=N       an error object after N events, then the end
+ *     error_event=N       an error object after N events, then the end; status=N says which
+ *                         (dialects.h)
  *     bigline=SIZE        a line of this size without its end
+ *     nothing             a stream without an event
+ *     badcrc=N            event N + 1 has a wrong checksum (Bedrock)
+ *     restart=N           event N + 1 begins another message (Anthropic)
  *     nofinish, nodone    leaves these out; nodone hold: and keeps the connection open
  * framing
  *     bytewise, crlf, close (no chunks: the answer ends with the connection)
@@ -55,8 +64,10 @@ struct cue {
 	uint32_t ttft_ms, pace_ms, comments_ms;
 	uint32_t cut, reset_after, stall, malformed, error_event; /* CUE_NEVER = not */
 	uint32_t bigline;
+	uint32_t prompt, cached, written; /* tokens */
+	uint32_t badcrc, restart;         /* CUE_NEVER = not */
 	bool early, gzip, jsonstream, echo, tools, reset, silence, clean, cut_utf8, nofinish,
-		nodone, hold, bytewise, crlf, close;
+		nodone, hold, bytewise, crlf, close, nothing, noargs, blocked, badkey;
 };
 
 struct ask {
@@ -105,6 +116,10 @@ static bool cue_flag(struct cue *c, struct slice key)
 		{ "bytewise", &c->bytewise },
 		{ "crlf", &c->crlf },
 		{ "close", &c->close },
+		{ "nothing", &c->nothing },
+		{ "noargs", &c->noargs },
+		{ "blocked", &c->blocked },
+		{ "badkey", &c->badkey },
 	};
 
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
@@ -134,6 +149,11 @@ static void cue_value(struct cue *c, struct slice key, struct slice v)
 		{ "malformed", &c->malformed },
 		{ "error_event", &c->error_event },
 		{ "bigline", &c->bigline },
+		{ "prompt", &c->prompt },
+		{ "cached", &c->cached },
+		{ "written", &c->written },
+		{ "badcrc", &c->badcrc },
+		{ "restart", &c->restart },
 	};
 
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
@@ -169,7 +189,7 @@ static void cue_read(struct cue *c, struct slice text)
 	}
 	if (c->comments_ms)
 		c->early = true;
-	if (c->status && c->body == BODY_ANSWER)
+	if (c->status && c->body == BODY_ANSWER && c->error_event == CUE_NEVER)
 		c->body = BODY_JSON;
 }
 
@@ -219,7 +239,9 @@ MUST_CHECK static enum err_code ask_read(struct ask *a, struct slice body, struc
 				   .reset_after = CUE_NEVER,
 				   .stall = CUE_NEVER,
 				   .malformed = CUE_NEVER,
-				   .error_event = CUE_NEVER } };
+				   .error_event = CUE_NEVER,
+				   .badcrc = CUE_NEVER,
+				   .restart = CUE_NEVER } };
 	rc = json_scan(body, &limits, m, COUNT, e);
 	if (rc)
 		return rc;
@@ -241,6 +263,8 @@ MUST_CHECK static enum err_code ask_read(struct ask *a, struct slice body, struc
 	a->json_object = json_str_is(json_get(m[FORMAT].value, "type").raw, "json_object");
 	a->max_tokens = ask_int(m[MAX].value, ask_int(m[MAX2].value, CUE_NEVER));
 	a->prompt_tokens = (uint32_t)(m[MESSAGES].value.raw.len / 4 + 1);
+	if (a->cue.prompt)
+		a->prompt_tokens = a->cue.prompt;
 	return ERR_OK;
 }
 

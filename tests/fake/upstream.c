@@ -3,11 +3,12 @@
  *
  *     upstream [--port N] [--no-log]       prints "listening 127.0.0.1:PORT"
  *
- * POST …/chat/completions, …/completions, …/fim/completions, embeddings, GET …/models, GET
- * /_fake/log (record.h), POST /_fake/reset. One thread on epoll, HTTP/1.1 kept alive, loopback
- * only.
+ * POST …/chat/completions, …/completions, …/fim/completions, embeddings, what dialects.h knows,
+ * GET …/models, GET /image.png, GET /_fake/log (record.h), POST /_fake/reset. One thread on epoll,
+ * HTTP/1.1 kept alive, loopback only.
  */
 #include "tests/fake/conn.h"
+#include "tests/fake/dialects.h"
 #include "tests/fake/text.h"
 
 #include <arpa/inet.h>
@@ -174,9 +175,14 @@ static void put_whole(struct conn *c)
 	char extra[64] = "";
 
 	c->out.max_bytes = 2 * BODY_MAX;
-	if (cue->retry_after[0])
+	if (c->answer->wire == &wire_bedrock && cue->status)
+		snprintf(extra, sizeof(extra), "x-amzn-ErrorType: %s:\r\n",
+			bedrock_error_type(cue->status));
+	else if (cue->retry_after[0] && c->answer->wire != &wire_gemini)
 		snprintf(extra, sizeof(extra), "Retry-After: %s\r\n", cue->retry_after);
-	if (cue->body == BODY_ANSWER) {
+	if (cue->body == BODY_ANSWER && c->answer->wire) {
+		c->answer->wire->whole(c->answer, &b);
+	} else if (cue->body == BODY_ANSWER) {
 		c->answer->shape->write(c->answer, &b);
 	} else if (cue->body == BODY_HTML) {
 		type = "text/html";
@@ -184,6 +190,8 @@ static void put_whole(struct conn *c)
 			    "</html>\n");
 	} else if (cue->body == BODY_GARBAGE) {
 		buf_append(&b, "\x80\x01{\"id\":,,]\0\xff not json", 22);
+	} else if (cue->body != BODY_EMPTY && c->answer->wire) {
+		c->answer->wire->error(cue, status, "The fake provider refuses.", &b);
 	} else if (cue->body != BODY_EMPTY) {
 		buf_printf(&b,
 			"{\"error\":{\"message\":\"The fake provider refuses with %u.\",\"type\":"
@@ -209,7 +217,10 @@ static void put_whole(struct conn *c)
 
 static void put_stream_head(struct conn *c)
 {
-	put_head(c, 200, "text/event-stream; charset=utf-8", "Cache-Control: no-cache\r\n", -1);
+	const struct wire *wire = c->answer->wire;
+
+	put_head(c, 200, wire ? wire->stream_type : "text/event-stream; charset=utf-8",
+		"Cache-Control: no-cache\r\n", -1);
 }
 
 /* Bytes of the stream, in a chunk of their own where there are chunks. */
@@ -258,7 +269,10 @@ static bool put_event(struct conn *c)
 		c->close_at_end = true;
 		return false;
 	}
-	if (c->next == cue->error_event) {
+	if (c->answer->wire) {
+		b.len = 0;
+		more = wire_event(c->answer, c->next, &b);
+	} else if (c->next == cue->error_event) {
 		buf_str(&b, "{\"error\":{\"message\":\"The fake provider gave up.\",\"type\":"
 			    "\"server_error\",\"param\":null,\"code\":\"fake_code\"}}");
 		more = false;
@@ -267,7 +281,7 @@ static bool put_event(struct conn *c)
 		if (!more)
 			b.len = 0;
 	}
-	if (b.len)
+	if (b.len && !c->answer->wire)
 		buf_str(&b, cue->crlf ? "\r\n\r\n" : "\n\n");
 	if (c->next == cue->cut) {
 		b.len /= 2;
@@ -371,13 +385,15 @@ static const struct shape shapes[] = {
 	{ "/completions", text_read, text_write, text_event },
 };
 
-static void generate(struct conn *c, const struct shape *shape, struct slice body)
+/* native: the request in a dialect, of which words has what shape reads; NULL = words is it. */
+static void generate(struct conn *c, const struct shape *shape, struct slice words,
+	const struct wire *wire, const struct native *native)
 {
 	struct ask ask;
 	struct err e;
 	int64_t now_ms = clock_mono_ms();
 
-	if (shape->read(&ask, body, &e)) {
+	if (shape->read(&ask, words, &e)) {
 		put_refusal(c, 400, e.message);
 		return;
 	}
@@ -389,8 +405,11 @@ static void generate(struct conn *c, const struct shape *shape, struct slice bod
 	c->answer = calloc(1, sizeof(*c->answer));
 	if (!c->answer)
 		abort();
-	answer_init(c->answer, &ask, body, ++fake.answers, clock_wall_ms() / 1000);
+	answer_init(c->answer, &ask, native ? native->body : words, ++fake.answers,
+		clock_wall_ms() / 1000);
 	c->answer->shape = shape;
+	if (native)
+		wire_begin(wire, native, c->answer);
 	c->chunked = !ask.cue.close;
 	c->close_at_end = ask.cue.close;
 	c->phase = FIRST;
@@ -398,6 +417,26 @@ static void generate(struct conn *c, const struct shape *shape, struct slice bod
 	c->due_ms = now_ms;
 	if (ask.cue.early && ask.stream && !ask.cue.jsonstream && ask.cue.body == BODY_ANSWER)
 		put_stream_head(c);
+}
+
+/* A chat in another dialect; false when the path is none of theirs. */
+static bool native_chat(struct conn *c, struct slice head, struct slice target, struct slice body)
+{
+	struct native n = { .head = head, .query = target, .body = body };
+	struct buf words = { .max_bytes = BODY_MAX };
+	const struct wire *wire = wire_of(slice_cut(&target, '?'));
+	unsigned status;
+
+	if (!wire)
+		return false;
+	status = wire_read(wire, &n, &words);
+	if (status)
+		put_json(c, status, buf_slice(&words));
+	else
+		generate(c, &shapes[0], buf_slice(&words), wire, &n);
+	buf_fini(&words);
+	native_fini(&n);
+	return true;
 }
 
 /* Embeddings; false when the path is none of theirs. */
@@ -430,6 +469,17 @@ static bool embed(struct conn *c, struct slice path, struct slice body)
 	return true;
 }
 
+static void picture(struct conn *c, bool big)
+{
+	struct buf b = { 0 };
+
+	picture_write(big, &b);
+	put_head(c, 200, "image/png", "", (int64_t)b.len);
+	buf_slice_append(&c->out, buf_slice(&b));
+	c->phase = ENDING;
+	buf_fini(&b);
+}
+
 static void models(struct conn *c)
 {
 	put_json(c, 200,
@@ -450,7 +500,8 @@ static void show_log(struct conn *c)
 static void dispatch(struct conn *c, struct slice head, struct slice body)
 {
 	struct slice rest = head, line = slice_cut(&rest, '\n');
-	struct slice method = slice_cut(&line, ' '), path = slice_cut(&line, ' ');
+	struct slice method = slice_cut(&line, ' '), target = slice_cut(&line, ' ');
+	struct slice path = target;
 
 	path = slice_cut(&path, '?');
 	c->head_sent = c->reset_at_end = c->close_at_end = c->told_continue = false;
@@ -469,13 +520,16 @@ static void dispatch(struct conn *c, struct slice head, struct slice body)
 	c->record = record_new(&fake.records, head, body);
 	for (size_t i = 0; slice_is(method, "POST") && i < sizeof(shapes) / sizeof(shapes[0]); i++)
 		if (slice_ends(path, shapes[i].path)) {
-			generate(c, &shapes[i], body);
+			generate(c, &shapes[i], body, NULL, NULL);
 			return;
 		}
-	if (slice_is(method, "POST") && embed(c, path, body))
+	if (slice_is(method, "POST") &&
+		(embed(c, path, body) || native_chat(c, head, target, body)))
 		return;
 	if (slice_is(method, "GET") && slice_ends(path, "/models"))
 		models(c);
+	else if (slice_is(path, "/image.png") || slice_is(path, "/big.png"))
+		picture(c, slice_is(path, "/big.png"));
 	else
 		put_refusal(c, 404, "The fake provider does not know this path.");
 }
