@@ -159,4 +159,5 @@ const struct provider provider_gemini = {
 	.decode_event = gemini_decode_event,
 	.decode_error = gemini_decode_error,
 	.mend = gemini_mend,
+	.embed_path = "/models/{id}:batchEmbedContents",
 };

@@ -118,7 +118,7 @@ def between_two_texts(site):
 
 @test("lighttpd", "texts")
 def what_is_between_texts_is_checked(site):
-    """Fails when fim_route() forgets the limit, or completions.c lets nobody in (tried)."""
+    """Fails when fim_route() forgets the limit (tried)."""
     nobody = site.call("POST", FIM, None, ask(model=CODESTRAL))
     assert expect_error(nobody, 401, "paid_model_auth_required")
     for more, field in (
@@ -157,7 +157,7 @@ def the_demonstration_completes_texts(site):
 
 @test("lighttpd", "texts")
 def a_completion_is_in_the_books(site):
-    """Fails when completions.c does not settle (tried)."""
+    """Fails when paid_settle() does not settle (tried)."""
     reply = complete(site, "tokens=3")
     told = site.call("GET", "/v1/generation?id=" + reply.header("X-Generation-Id"), site.auth())
     assert told.status == 200, told.body
