@@ -151,7 +151,7 @@ enum err_code fim_parse_text(
 	if (prompts * req->n > CHOICES_MAX)
 		return err_param(e, ERR_BAD_REQUEST, "prompt",
 			"prompt asks for %lld answers (texts times n) of %d allowed",
-			(long long)(prompts * req->n), CHOICES_MAX);
+			(long long)prompts * req->n, CHOICES_MAX);
 	req->n *= prompts;
 	return ERR_OK;
 }
