@@ -11,8 +11,7 @@
 #include "gateway/providers/anthropic.h"
 
 #define BEDROCK_NAME_MAX 64                    /* bytes of a tool's name, and of a call's id */
-#define CLAUDE_THOUGHTS  "anthropic-claude-v1" /* format of its reasoning details, behind any door \
-						*/
+#define CLAUDE_THOUGHTS  "anthropic-claude-v1" /* format of its reasoning details */
 
 extern const struct ask_rules bedrock_names;
 
