@@ -115,6 +115,9 @@ enum err_code chat_parse(
 		[CHAT_MAX_TOKENS] = "max_tokens",
 		[CHAT_MAX_COMPLETION_TOKENS] = "max_completion_tokens",
 		[CHAT_TOOLS] = "tools",
+		[CHAT_REASONING] = "reasoning",
+		[CHAT_REASONING_EFFORT] = "reasoning_effort",
+		[CHAT_THINKING] = "thinking",
 	};
 	int64_t limit = 0;
 	enum err_code rc;
@@ -180,6 +183,19 @@ int64_t chat_most_prompt_tokens(const struct chat_req *req)
 	return n;
 }
 
+int64_t chat_most_output_tokens(
+	const struct chat_req *req, const struct provider *p, int64_t otherwise)
+{
+	bool thinks = json_is_truthy(req->field[CHAT_REASONING].value) ||
+		      json_is_truthy(req->field[CHAT_REASONING_EFFORT].value) ||
+		      json_is_truthy(req->field[CHAT_THINKING].value);
+	int64_t most = req->max_tokens ? req->max_tokens : otherwise;
+
+	if (thinks && p->can & ADDS_THOUGHTS && most < otherwise)
+		most = otherwise;
+	return req->n * most;
+}
+
 int64_t chat_images(const struct chat_req *req)
 {
 	struct json_iter messages, parts;
@@ -199,5 +215,11 @@ int64_t chat_images(const struct chat_req *req)
 
 bool chat_may_cache_1h(const struct chat_req *req)
 {
-	return memmem(req->body.ptr, req->body.len, "\"1h\"", 4) != NULL;
+	/* Either letter may be written as an escape. */
+	static const char *const spellings[] = { "\"1h\"", "\\u0031", "\\u0068" };
+
+	for (size_t i = 0; i < sizeof(spellings) / sizeof(spellings[0]); i++)
+		if (memmem(req->body.ptr, req->body.len, spellings[i], strlen(spellings[i])))
+			return true;
+	return false;
 }

@@ -31,6 +31,11 @@ int64_t chat_estimate_prompt_tokens(const struct chat_req *req);
 /* A count of the prompt's tokens that is not too low: a token is at least one byte of text. */
 int64_t chat_most_prompt_tokens(const struct chat_req *req);
 
+/* How many tokens all answers to it may have at most. otherwise: how many one may have when the
+ * request names no limit, or names one beside which the provider lets the model think. */
+int64_t chat_most_output_tokens(
+	const struct chat_req *req, const struct provider *p, int64_t otherwise);
+
 /* How many images the messages show, for models that charge for each. */
 int64_t chat_images(const struct chat_req *req);
 

@@ -17,6 +17,9 @@ static enum err_code scan(
 		[CHAT_MAX_TOKENS] = "max_tokens",
 		[CHAT_MAX_COMPLETION_TOKENS] = "max_completion_tokens",
 		[CHAT_TOOLS] = "suffix",
+		[CHAT_REASONING] = "reasoning",
+		[CHAT_REASONING_EFFORT] = "reasoning_effort",
+		[CHAT_THINKING] = "thinking",
 	};
 	enum err_code rc;
 

@@ -177,7 +177,7 @@ struct anthropic_json anthropic_json_of_request(const struct target *t, const st
 
 const struct provider provider_anthropic = {
 	.name = "anthropic",
-	.can = CAN_STREAM | CAN_TOOLS | CAN_IMAGES | CAN_IMAGE_URLS,
+	.can = CAN_STREAM | CAN_TOOLS | CAN_IMAGES | CAN_IMAGE_URLS | ADDS_THOUGHTS,
 	.encode = anthropic_encode,
 	.decode = anthropic_decode,
 	.decode_event = anthropic_decode_event,

@@ -32,6 +32,9 @@ enum chat_field {
 	CHAT_MAX_TOKENS,
 	CHAT_MAX_COMPLETION_TOKENS,
 	CHAT_TOOLS,
+	CHAT_REASONING,
+	CHAT_REASONING_EFFORT,
+	CHAT_THINKING,
 	CHAT_FIELDS
 };
 
@@ -200,6 +203,7 @@ enum provider_can {
 	CAN_TOOLS = 1 << 1,
 	CAN_IMAGES = 1 << 2,
 	CAN_IMAGE_URLS = 1 << 3, /* fetches images by itself; else they are inlined for it */
+	ADDS_THOUGHTS = 1 << 4,  /* asks for more than max_tokens where the model is to think */
 };
 
 /* How the events of a stream are parted. */

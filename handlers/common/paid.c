@@ -104,7 +104,7 @@ static int64_t output(const struct paid *p, int64_t otherwise)
 {
 	if (p->no_output)
 		return 0;
-	return p->req.n * (p->req.max_tokens ? p->req.max_tokens : otherwise);
+	return chat_most_output_tokens(&p->req, p->route.target.provider, otherwise);
 }
 
 enum err_code paid_admit(struct exchange *x, struct paid *p, struct err *e)

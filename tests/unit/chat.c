@@ -290,7 +290,9 @@ static void caching_for_an_hour_is_noticed_before_it_costs(void **state)
 		bool hour;
 	} cases[] = { { "{\"type\":\"ephemeral\"}", false },
 		{ "{\"type\":\"ephemeral\",\"ttl\":\"5m\"}", false },
-		{ "{\"type\":\"ephemeral\",\"ttl\":\"1h\"}", true } };
+		{ "{\"type\":\"ephemeral\",\"ttl\":\"1h\"}", true },
+		{ "{\"type\":\"ephemeral\",\"ttl\":\"\\u0031h\"}", true },
+		{ "{\"type\":\"ephemeral\",\"ttl\":\"1\\u0068\"}", true } };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -304,6 +306,34 @@ static void caching_for_an_hour_is_noticed_before_it_costs(void **state)
 		assert_int_equal(chat_parse(buf_slice(&body), &limits, &req, &err), ERR_OK);
 		assert_int_equal(chat_may_cache_1h(&req), cases[i].hour);
 		buf_fini(&body);
+	}
+}
+
+/* Else a short limit beside "think hard" would spend what nobody reserved. */
+static void thoughts_that_a_provider_adds_are_reserved(void **state)
+{
+	static const struct {
+		const char *body;
+		int64_t adds, does_not;
+	} cases[] = {
+		{ WITH("\"max_tokens\":10"), 10, 10 },
+		{ WITH("\"n\":1"), 5000, 5000 },
+		{ WITH("\"max_tokens\":10,\"reasoning_effort\":\"high\""), 5000, 10 },
+		{ WITH("\"max_tokens\":10,\"reason\\u0069ng_effort\":\"high\""), 5000, 10 },
+		{ WITH("\"max_tokens\":10,\"reasoning\":{\"max_tokens\":4000}"), 5000, 10 },
+		{ WITH("\"max_tokens\":10,\"thinking\":{\"type\":\"enabled\"}"), 5000, 10 },
+		{ WITH("\"max_tokens\":10,\"reasoning_effort\":null"), 10, 10 },
+		{ WITH("\"max_tokens\":9000,\"reasoning_effort\":\"high\""), 9000, 9000 },
+		{ WITH("\"max_tokens\":10,\"n\":3,\"reasoning\":{\"effort\":\"low\"}"), 15000, 30 },
+	};
+	const struct provider adds = { .can = ADDS_THOUGHTS }, does_not = { .can = 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		print_message("%s\n", cases[i].body);
+		assert_int_equal(parse(cases[i].body), ERR_OK);
+		assert_int_equal(chat_most_output_tokens(&req, &adds, 5000), cases[i].adds);
+		assert_int_equal(chat_most_output_tokens(&req, &does_not, 5000), cases[i].does_not);
 	}
 }
 
@@ -321,6 +351,7 @@ int main(void)
 		cmocka_unit_test(an_estimate_is_four_bytes_a_token),
 		cmocka_unit_test(no_prompt_has_more_tokens_than_the_most),
 		cmocka_unit_test(images_are_counted_over_all_messages),
+		cmocka_unit_test(thoughts_that_a_provider_adds_are_reserved),
 		cmocka_unit_test(caching_for_an_hour_is_noticed_before_it_costs),
 	};
 
