@@ -175,9 +175,16 @@ struct anthropic_json anthropic_json_of_request(const struct target *t, const st
 	return j;
 }
 
+/* Anthropic fetches over TLS only; other addresses are inlined. */
+static bool takes_url(struct slice url)
+{
+	return slice_starts(url, "https://");
+}
+
 const struct provider provider_anthropic = {
 	.name = "anthropic",
 	.can = CAN_STREAM | CAN_TOOLS | CAN_IMAGES | CAN_IMAGE_URLS | ADDS_THOUGHTS,
+	.takes_url = takes_url,
 	.encode = anthropic_encode,
 	.decode = anthropic_decode,
 	.decode_event = anthropic_decode_event,
