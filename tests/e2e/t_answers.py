@@ -121,7 +121,7 @@ def the_request_goes_on_as_it_was_written(site):
     refuse what they do not know, such as OpenAI itself, are spared unknown fields.)"""
     text = (
         '{"zeta": 1.50e2,\n "model":"z-ai/glm-4.7", "messages": [ {"role":"user",'
-        '"content":"h\\u00e9 \\/"} ],"temperature":0.70, "seed":9007199254740993,'
+        '"content":"h\\u00e9 \\/"} ],"temperature":0.70, "y_unknown":9007199254740993,'
         '"x_unknown":{"b":1,"a":[1.0,2]}}'
     )
     reply = site.call("POST", PATH, site.auth(), text.encode())
@@ -131,7 +131,7 @@ def the_request_goes_on_as_it_was_written(site):
         '"zeta":1.50e2',
         '"content":"h\\u00e9 \\/"',
         '"temperature":0.70',
-        '"seed":9007199254740993',
+        '"y_unknown":9007199254740993',
         '"x_unknown":{"b":1,"a":[1.0,2]}',
     ):
         assert part in sent, f"{part} is not in {sent}"
