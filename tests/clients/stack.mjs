@@ -14,6 +14,9 @@ export const apiKey = need("TOLLGATE_KEY");
 export const model = need("TOLLGATE_MODEL");
 // At a provider that takes members it does not know; OpenAI's own service refuses them.
 export const lenient = need("TOLLGATE_LENIENT_MODEL");
+// At providers that speak another dialect.
+export const claude = need("TOLLGATE_CLAUDE");
+export const gemini = need("TOLLGATE_GEMINI");
 const fake = need("FAKE_ORIGIN");
 
 export const user = (text) => [{ role: "user", content: text }];

@@ -46,14 +46,33 @@ SETTINGS = {
     "COHERE_API_KEY": PROVIDER_KEY,
 }
 
+# The providers that speak another dialect than OpenAI's. {fake} is the port of the fake provider,
+# which knows this id and secret of Amazon's.
+DIALECTS = {
+    "ANTHROPIC_API_KEY": PROVIDER_KEY,
+    "ANTHROPIC_BASE_URL": "http://127.0.0.1:{fake}/v1",
+    "GEMINI_API_KEY": PROVIDER_KEY,
+    "GOOGLE_BASE_URL": "http://127.0.0.1:{fake}/v1beta",
+    "AWS_ACCESS_KEY_ID": "AKIDTEST",
+    "AWS_SECRET_ACCESS_KEY": "secretfortests",
+    "AWS_REGION": "eu-north-1",
+    "BEDROCK_BASE_URL": "http://127.0.0.1:{fake}",
+    "VERTEX_ACCESS_TOKEN": PROVIDER_KEY,
+    "VERTEX_BASE_URL": "http://127.0.0.1:{fake}/v1/projects/p/locations/l/publishers/google",
+    "GATEWAY_FETCH_IMAGES": "on",
+    "GATEWAY_FETCH_ALLOW": "127.0.0.1",
+    "GATEWAY_FETCH_MAX": "64k",
+}
+
 PROFILES = {
     "default": {},
+    "clients": DIALECTS,
+    "dialects": dict(DIALECTS, GATEWAY_HEARTBEAT="0"),  # one could go out before a refusal
     "threads": {"GATEWAY_THREADS": "4"},
     "drain": {"GATEWAY_DRAIN": "1s"},
     "body": {"GATEWAY_BODY_TIMEOUT": "500ms"},
     "demo": {"GATEWAY_DEMO": "on", "GATEWAY_DEMO_PACE": "20ms"},
     "quiet": {"GATEWAY_HEARTBEAT": "0"},
-    # {fake} is the port of the fake provider.
     "texts": {
         "CODESTRAL_API_KEY": PROVIDER_KEY,
         "CODESTRAL_BASE_URL": "http://127.0.0.1:{fake}/codestral/v1",

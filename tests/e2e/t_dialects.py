@@ -6,9 +6,8 @@ import base64
 import json
 from decimal import ROUND_HALF_UP, Decimal
 
-import servers
 from client import Exchange, Told
-from harness import PROVIDER_KEY, test, wait_for
+from harness import test, wait_for
 from t_account import make_key
 from t_money import line_of
 from talk import (
@@ -23,26 +22,6 @@ from talk import (
     open_stream,
     stream,
 )
-
-# {fake} is the port of the fake provider, which knows this id and secret of Amazon's.
-servers.PROFILES["dialects"] = {
-    "ANTHROPIC_API_KEY": PROVIDER_KEY,
-    "ANTHROPIC_BASE_URL": "http://127.0.0.1:{fake}/v1",
-    "GEMINI_API_KEY": PROVIDER_KEY,
-    "GOOGLE_BASE_URL": "http://127.0.0.1:{fake}/v1beta",
-    "AWS_ACCESS_KEY_ID": "AKIDTEST",
-    "AWS_SECRET_ACCESS_KEY": "secretfortests",
-    "AWS_REGION": "eu-north-1",
-    "BEDROCK_BASE_URL": "http://127.0.0.1:{fake}",
-    "VERTEX_ACCESS_TOKEN": PROVIDER_KEY,
-    "VERTEX_BASE_URL": "http://127.0.0.1:{fake}/v1/projects/p/locations/l/publishers/google",
-    "OPENROUTER_API_KEY": PROVIDER_KEY,
-    "OPENROUTER_BASE_URL": "http://127.0.0.1:{fake}/api/v1",
-    "GATEWAY_FETCH_IMAGES": "on",
-    "GATEWAY_FETCH_ALLOW": "127.0.0.1",
-    "GATEWAY_FETCH_MAX": "64k",
-    "GATEWAY_HEARTBEAT": "0",  # the status of a refusal is the point
-}
 
 CLAUDE = "anthropic/claude-sonnet-4.6"
 GEMINI = "google/gemini-3-pro-preview"
