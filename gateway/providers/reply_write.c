@@ -150,6 +150,8 @@ static bool write_choices(struct reply *r, struct buf *out)
 			if (c->index >= from && (!next || c->index < next->index))
 				next = c;
 		}
+		if (!next)
+			break;
 		from = next->index + 1;
 		if (!has_news(next))
 			continue;
