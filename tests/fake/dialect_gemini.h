@@ -47,6 +47,7 @@ static bool gemini_part(struct native *n, struct json_value part, bool user)
 	static const char *const payloads[] = { "text", "inlineData", "fileData", "functionCall",
 		"functionResponse" };
 	struct json_value text = json_get(part, "text"), data = json_get(part, "inlineData"),
+			  file = json_get(json_get(part, "fileData"), "fileUri"),
 			  call = json_get(part, "functionCall"),
 			  result = json_get(part, "functionResponse");
 	unsigned found = 0;
@@ -68,6 +69,9 @@ static bool gemini_part(struct native *n, struct json_value part, bool user)
 	if (data.kind &&
 		(!is_base64(json_get(data, "data")) || is_blank(json_get(data, "mimeType"))))
 		return refuse(n, 400, "inlineData: Base64 decoding failed");
+	if (file.kind && slice_starts(slice_from(file.raw, 1), "http:"))
+		return refuse(
+			n, 400, "fileData.fileUri: Cannot fetch content from the provided URL.");
 	if ((call.kind && user) || (result.kind && !user))
 		return refuse(n, 400, "a function part stands with the wrong role");
 	if (call.kind)
