@@ -25,6 +25,7 @@ struct relay {
 	struct sink *client;
 	const struct sink_head *head;
 	const struct cost_facts *prices;
+	const char *seed;
 	struct relay_result *res;
 	struct dialect dialect;
 	struct sse sse;
@@ -510,6 +511,7 @@ static bool may_mend(struct relay *r, struct target *t, struct http_req *http, c
 	buf_reset(&r->body);
 	dialect_fini(&r->dialect);
 	dialect_init(&r->dialect, t, r->req);
+	r->dialect.seed = r->seed;
 	r->kind = BODY_UNKNOWN;
 	r->begun = false;
 	return true;
@@ -526,6 +528,7 @@ enum err_code relay_chat(struct pump *pump, const struct relay_conf *conf,
 		.client = call->client,
 		.head = call->head,
 		.prices = call->prices,
+		.seed = call->seed,
 		.res = res };
 	struct http_req http = { .url = "" };
 	struct job job;
@@ -533,6 +536,7 @@ enum err_code relay_chat(struct pump *pump, const struct relay_conf *conf,
 
 	*res = (struct relay_result){ 0 };
 	dialect_init(&r.dialect, t, call->req);
+	r.dialect.seed = r.seed;
 	sse_init(&r.sse, conf->max_event_bytes);
 	aws_frames_init(&r.frames, conf->max_event_bytes);
 	r.out.max_bytes = 5 * conf->max_event_bytes + OUT_EXTRA;

@@ -49,6 +49,7 @@ struct relay_call {
 	const char *request_id;          /* names the request in error events */
 	const struct cost_facts *prices; /* usage is filled in here; the client is told the cost;
 					  * byok: a refusal of the key is the client's affair */
+	const char *seed; /* for ids that the provider does not give; NULL = the time */
 };
 
 /* After ERR_OK a stream was written up to res->ending; an answer stands in res->answer (when

@@ -47,8 +47,9 @@ static bool key_is(struct slice key, const char *name, size_t len)
 /* The id and time of the answer: the first ones seen, or made up. */
 static void take_head(struct dialect *d, const struct json_member *top, int64_t now_s)
 {
-	if (!d->id[0] && (!json_str_copy(top[TOP_ID].value, d->id, sizeof(d->id)) || !d->id[0]))
-		snprintf(d->id, sizeof(d->id), "chatcmpl-%llx", (unsigned long long)now_s);
+	if (!d->id[0] && !json_str_copy(top[TOP_ID].value, d->id, sizeof(d->id)))
+		d->id[0] = '\0';
+	dialect_make_id(d, now_s);
 	if (d->created)
 		return;
 	if (!json_int(top[TOP_CREATED].value, &d->created) || d->created <= 0)

@@ -327,12 +327,6 @@ static struct call *add_call(struct choice *c)
 	return &c->calls[c->call_count++];
 }
 
-void reply_make_sure_of_id(struct dialect *d)
-{
-	if (!d->id[0])
-		snprintf(d->id, sizeof(d->id), "chatcmpl-%" PRIx64, (uint64_t)d->created);
-}
-
 unsigned reply_call(
 	struct dialect *d, unsigned choice, struct slice id, struct slice name, struct slice extra)
 {
@@ -347,7 +341,7 @@ unsigned reply_call(
 	}
 	slot = c->call_count - 1;
 	set(d->called, choice);
-	reply_make_sure_of_id(d);
+	dialect_make_id(d, d->created);
 	if (id.len > 2)
 		buf_slice_append(&call->head, id);
 	else

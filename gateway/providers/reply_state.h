@@ -62,8 +62,4 @@ struct reply {
 /* Ends the detail that is being written, if there is one. */
 void reply_close_detail(struct choice *c);
 
-/* The id of the answer is told by its first chunk at the latest: makes one up where there is none.
- */
-void reply_make_sure_of_id(struct dialect *d);
-
 #endif

@@ -165,7 +165,7 @@ static bool write_choices(struct reply *r, struct buf *out)
 
 static void write_head(struct dialect *d, const char *object, struct buf *out)
 {
-	reply_make_sure_of_id(d);
+	dialect_make_id(d, d->created);
 	buf_str(out, "{\"id\":");
 	buf_json_cstr(out, d->id);
 	buf_str(out, ",\"object\":\"");

@@ -4,6 +4,7 @@
 #include "gateway/providers/openai_like.h"
 #include "gateway/providers/reply.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 const struct json_limits tongue_limits = {
@@ -40,6 +41,16 @@ void dialect_init(struct dialect *d, const struct target *t, const struct chat_r
 {
 	*d = (struct dialect){ .target = t, .req = req };
 	d->usage.cost_picousd = d->usage.upstream_picousd = -1;
+}
+
+void dialect_make_id(struct dialect *d, int64_t now_s)
+{
+	if (d->id[0])
+		return;
+	if (d->seed)
+		snprintf(d->id, sizeof(d->id), "chatcmpl-%s", d->seed);
+	else
+		snprintf(d->id, sizeof(d->id), "chatcmpl-%llx", (unsigned long long)now_s);
 }
 
 void dialect_fini(struct dialect *d)

@@ -135,6 +135,8 @@ struct delta {
 struct dialect {
 	const struct target *target;
 	const struct chat_req *req;
+	const char *seed;       /* what ids that are missing are made of, different for each
+				 * request; NULL = the time */
 	struct usage usage;     /* the last figures reported; never summed */
 	char id[64];            /* the answer's id: same in all chunks */
 	char finish_reason[24]; /* the last one seen on choice 0 */
@@ -155,6 +157,9 @@ struct dialect {
 	void *own;                /* a dialect's own state, freed with free() */
 };
 void dialect_init(struct dialect *d, const struct target *t, const struct chat_req *req);
+
+/* Makes up the answer's id when the provider gave none. */
+void dialect_make_id(struct dialect *d, int64_t now_s);
 void dialect_fini(struct dialect *d);
 
 /* Appends the chunk that tells the client the usage: no choices, the figures the provider

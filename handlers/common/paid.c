@@ -46,13 +46,20 @@ void paid_note(struct exchange *x, const struct paid *p)
 
 /* ---- who serves it ---- */
 
+/* The model's id in the catalogue, however the client wrote it, so that policies and reports know
+ * it by one name. */
+static const char *model_of(const struct route *route)
+{
+	return route->model ? route->model->id : route->target.public_id;
+}
+
 /* May this caller have this model from this provider? */
 static enum err_code check_policies(struct exchange *x, const struct route *route, struct err *e)
 {
 	enum err_code rc = auth_may_use(&x->caller, route->free, exchange_server_hint(x), e);
 
 	if (!rc)
-		rc = policy_model(&x->who, slice_of(route->target.public_id), e);
+		rc = policy_model(&x->who, slice_of(model_of(route)), e);
 	if (!rc)
 		rc = policy_provider(&x->who, slice_of(route->target.slug), e);
 	if (!rc)
@@ -145,7 +152,7 @@ void paid_settle(struct exchange *x, struct paid *p)
 	struct ledger *l = front_ledger(&e);
 	const struct settle_facts facts = { .identity = &x->who,
 		.provider = p->route.target.slug,
-		.model = p->route.target.public_id,
+		.model = model_of(&p->route),
 		.asked_model = x->model,
 		.usage = &res->usage,
 		.cost = &res->cost,
@@ -241,7 +248,8 @@ enum err_code paid_relay(struct exchange *x, struct paid *p, struct err *e)
 		.client = request_sink(x->rq),
 		.head = &head,
 		.request_id = x->request_id,
-		.prices = &prices };
+		.prices = &prices,
+		.seed = x->ledger_id };
 	struct pump *pump = front_pump(e);
 	enum err_code rc = pump ? put_images_inline(x, p, pump, e) : e->code;
 

@@ -141,7 +141,8 @@ static enum err_code call(const struct target *t, bool stream, struct buf *seen,
 		ERR_OK);
 	req.stream = stream;
 	rc = relay_chat(NULL, &conf,
-		&(struct relay_call){ t, &req, &client.sink, &head, "req_1", &unpriced }, &res, e);
+		&(struct relay_call){ t, &req, &client.sink, &head, "req_1", &unpriced, NULL },
+		&res, e);
 	buf_reset(seen);
 	buf_slice_append(seen, buf_slice(&client.seen));
 	buf_slice_append(seen, buf_slice(&res.ending));

@@ -373,7 +373,8 @@ static enum err_code relay(struct relay_result *res, struct err *e)
 	static const struct sink_head head = { .status = 200, .length = -1, .streaming = true };
 	static const struct cost_facts unpriced = { .table = NULL };
 	struct client client = { .sink = { &client_ops } };
-	const struct relay_call call = { &target, &req, &client.sink, &head, "req_1", &unpriced };
+	const struct relay_call call = { &target, &req, &client.sink, &head, "req_1", &unpriced,
+		NULL };
 
 	return relay_chat(NULL, &conf, &call, res, e);
 }

@@ -254,7 +254,7 @@ static void run(const char *name, bool stream, bool include_usage, struct buf *s
 	const struct cost_facts unpriced = { .table = NULL };
 	struct relay_result res;
 	struct chat_req req;
-	const struct relay_call call = { &t, &req, &client.sink, &head, "req_1", &unpriced };
+	const struct relay_call call = { &t, &req, &client.sink, &head, "req_1", &unpriced, NULL };
 	struct err e = { 0 };
 	int64_t begun_s = clock_wall_ms() / 1000;
 	enum err_code rc;

@@ -422,9 +422,35 @@ static void an_id_that_is_missing_or_too_long_is_made_up(void **state)
 	}
 }
 
+/* Two answers of one second: a conversation that keeps both must not hold one id twice. */
+static void ids_that_are_missing_differ_from_request_to_request(void **state)
+{
+	char id[2][64], call[2][64];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct dialect d;
+		struct delta delta;
+		struct err e;
+
+		begin_asking(&d, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\","
+				 "\"content\":\"hi\"}]}");
+		d.seed = i ? "req_2" : "req_1";
+		reply_open(&d, REPLY_CHUNK, NOW);
+		(void)reply_call(&d, 0, SLICE(""), SLICE("\"f\""), SLICE(""));
+		assert_int_equal(reply_chunk(&d, &delta, &e), ERR_OK);
+		str_copy_cut(id[i], sizeof(id[i]), d.id);
+		assert_true(slice_copy(reply_call_id(&d, 0, 0), call[i], sizeof(call[i])));
+		dialect_fini(&d);
+	}
+	assert_string_not_equal(id[0], id[1]);
+	assert_string_not_equal(call[0], call[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(ids_that_are_missing_differ_from_request_to_request),
 		cmocka_unit_test(the_role_goes_out_once_with_the_first_chunk_of_a_choice),
 		cmocka_unit_test(an_empty_text_is_no_event),
 		cmocka_unit_test(generated_text_is_counted_as_it_reads),

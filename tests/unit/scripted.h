@@ -259,7 +259,7 @@ static void place_call(struct pump *pump, const struct provider_script *s, struc
 	out_init(&out, c->client[1], false, 1);
 	c->rc = relay_chat(pump, &c->conf,
 		&(struct relay_call){ &t, &req, &out.sink, &head, "req_1",
-			&(struct cost_facts){ .byok = c->byok } },
+			&(struct cost_facts){ .byok = c->byok }, NULL },
 		&c->res, &c->e);
 	(void)sink_write(&out.sink, buf_slice(&c->res.ending));
 	out_fini(&out);
