@@ -2,8 +2,8 @@
 fake provider checks what it gets as strictly as the real ones do, so a wrong translation is a 400.
 What is the same for all providers is tried elsewhere."""
 
-import base64
 import json
+from contextlib import contextmanager
 from decimal import ROUND_HALF_UP, Decimal
 
 from client import Exchange, Told
@@ -29,9 +29,11 @@ BEDROCK = "bedrock/eu.anthropic.claude-sonnet-4-5-20250929-v1:0"
 VERTEX = "vertex/gemini-3-pro-preview"
 MODELS = (CLAUDE, GEMINI, BEDROCK)
 
-# USD of a token as conf/models.json has them: prompt, completion, read from a cache, written.
+# USD of a token: prompt, completion, read from a cache, written; as conf/models.json has them, and
+# as price_bedrock() sets them.
 PRICES = {
     CLAUDE: ("0.000003", "0.000015", "0.0000003", "0.00000375"),
+    BEDROCK: ("0.000003", "0.000015", "0.0000003", "0.00000375"),
     GEMINI: ("0.000002", "0.000012", "0.0000002", "0.000002"),
 }
 
@@ -59,14 +61,18 @@ FORM = {
         "schema": {
             "$schema": "http://json-schema.org/draft-07/schema#",
             "type": "object",
-            "properties": {"answer": {"type": "string"}, "steps": {"type": "array", "items": {"type": "number"}}},
+            "properties": {
+                "answer": {"type": "string"},
+                "steps": {"type": "array", "items": {"type": "number"}},
+            },
             "required": ["answer", "steps"],
             "additionalProperties": False,
         },
     },
 }
 PIXEL = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJ"
+    "RU5ErkJggg=="
 )
 THOUGHT = "Let me think."
 UNASKED = {GEMINI: 7, VERTEX: 7}  # tokens of thoughts that nobody asked for
@@ -99,7 +105,8 @@ def gathered(told):
             message["reasoning"] += delta.get("reasoning") or ""
             for detail in delta.get("reasoning_details") or []:
                 last = message["reasoning_details"][-1:]
-                if last and (last[0]["type"], last[0]["index"]) == (detail["type"], detail["index"]):
+                same = [last[0][k] == detail[k] for k in ("type", "index")] if last else []
+                if same == [True, True]:
                     for name in ("text", "signature"):
                         if detail.get(name):
                             last[0][name] = (last[0].get(name) or "") + detail[name]
@@ -183,10 +190,38 @@ def cost_of(model, usage):
     )
 
 
+@contextmanager
+def price_bedrock(site):
+    """Makes the model known, which the catalogue does not ship, at the price of its maker."""
+    shipped = json.loads((site.place.dir / "conf" / "models.json").read_text())
+    row = next(dict(m) for m in shipped["models"] if m["id"] == CLAUDE)
+    row.update(
+        id=BEDROCK, provider="bedrock", native_id=BEDROCK.removeprefix("bedrock/"),
+        price_date=shipped["date"], source="bedrock",
+    )
+    found = {"version": 1, "date": shipped["date"], "models": [row], "gone": []}
+    path = site.place.write("home/models.json", json.dumps(found))
+    try:
+        yield
+    finally:
+        path.unlink()
+
+
 @test("lighttpd", "dialects")
 def cached_and_written_tokens_are_counted_and_paid_for(site):
     """Fails when the gateway takes Anthropic's input_tokens for all of the prompt (tried)."""
     key = make_key(site, "dialects")
+    with price_bedrock(site):
+        # every process looks at its files once a second
+        wait_for("the price", 5, lambda: all(is_priced(site) for _ in range(4)), 0.1)
+        check_money(site, key)
+
+
+def is_priced(site):
+    return "cost" in chat(site, model=BEDROCK).json()["usage"]
+
+
+def check_money(site, key):
     cue = "tokens=11 prompt=100 cached=2000 written=500"
     for model in MODELS:
         new = 0 if model == GEMINI else 500  # Google has no such figure
@@ -209,11 +244,10 @@ def cached_and_written_tokens_are_counted_and_paid_for(site):
             line = line_of(site, reply.header("X-Generation-Id"))
             assert line["usage"] == "reported" and line["prompt_tokens"] == 2100 + new, line
             assert line["completion_tokens"] == 11 + thoughts, line
-            if model in PRICES:
-                cost = cost_of(model, usage)
-                assert usage["cost"] == cost > 0, (model, usage, cost)
-                micro = cost.quantize(Decimal("0.000001"), ROUND_HALF_UP)
-                assert line["cost_usd"] == micro, (model, line, cost)
+            cost = cost_of(model, usage)
+            assert usage["cost"] == cost > 0, (model, usage, cost)
+            micro = cost.quantize(Decimal("0.000001"), ROUND_HALF_UP)
+            assert line["cost_usd"] == micro, (model, line, cost)
 
 
 @test("lighttpd", "dialects")
@@ -310,20 +344,21 @@ def images_reach_every_dialect(site):
             reply = site.call("POST", PATH, site.auth(), with_image(model, url))
             error = expect_error(reply, 400, "invalid_request")
             assert "image_url" in (error["param"] or ""), error
-    assert base64.b64decode(PIXEL)[1:4] == b"PNG"
 
 
 @test("lighttpd", "dialects")
 def histories_of_all_sorts_are_taken(site):
     """As clients send them: the order and the gaps that strict providers refuse."""
     call = {"type": "function", "function": {"name": "weather", "arguments": ""}}
+    calls = [dict(call, id="a.1"), dict(call, id="b|2")]
+    texts = [{"type": "text", "text": "two"}, {"type": "text", "text": ""}]
     messages = [
         {"role": "system", "content": "Be brief."},
         {"role": "assistant", "content": "Hello."},
         {"role": "user", "content": "one"},
-        {"role": "user", "content": [{"type": "text", "text": "two"}, {"type": "text", "text": ""}]},
+        {"role": "user", "content": texts},
         {"role": "system", "content": "Be briefer."},
-        {"role": "assistant", "content": "", "tool_calls": [dict(call, id="a.1"), dict(call, id="b|2")]},
+        {"role": "assistant", "content": "", "tool_calls": calls},
         {"role": "tool", "tool_call_id": "b|2", "content": ""},
         {"role": "tool", "tool_call_id": "a.1", "content": "mild"},
         {"role": "user", "content": "and?"},
@@ -334,8 +369,14 @@ def histories_of_all_sorts_are_taken(site):
         {"role": "user", "content": "last"},
     ]
     for model in MODELS:
-        for more in ({}, {"tools": TOOLS}, {"reasoning": {"effort": "low"}}, {"temperature": 1.5, "top_p": 0.9}):
-            reply = send(site, messages, model=model, stop=["END", " "], user="ann@example.com", **more)
+        for more in (
+            {},
+            {"tools": TOOLS},
+            {"reasoning": {"effort": "low"}},
+            {"temperature": 1.5, "top_p": 0.9},
+            {"stop": ["END", " "], "user": "ann@example.com"},
+        ):
+            reply = send(site, messages, model=model, **more)
             assert reply.status == 200, (model, more, reply.body[:500])
             assert reply.json()["choices"][0]["message"]["content"] == SENTENCE, reply.body[:500]
 
