@@ -3,6 +3,7 @@
  * that is not named here. */
 #include "gateway/providers/anthropic_plan.h"
 #include "gateway/providers/json_schema.h"
+#include "gateway/providers/post.h"
 
 #include "base/crypto.h"
 
@@ -185,28 +186,6 @@ static void write_system(const struct anthropic_plan *p, struct buf *out)
 
 /* ---- the whole request ---- */
 
-static void add_header(struct http_req *r, const char *name, const char *value)
-{
-	buf_str(&r->headers, name);
-	buf_str(&r->headers, ": ");
-	buf_str(&r->headers, value);
-	buf_char(&r->headers, '\0');
-}
-
-/* One way to say who we are, never two. */
-static void add_key(const struct target *t, struct http_req *out)
-{
-	if (!t->api_key[0])
-		return;
-	if (strcmp(t->auth, "bearer") != 0 && strcmp(t->auth, "none") != 0) {
-		add_header(out, t->auth, t->api_key);
-		return;
-	}
-	buf_str(&out->headers, "Authorization: Bearer ");
-	buf_str(&out->headers, t->api_key);
-	buf_char(&out->headers, '\0');
-}
-
 /* Adds one to the list, unless it is there. */
 static void add_beta(struct buf *list, struct slice beta)
 {
@@ -290,32 +269,22 @@ enum err_code anthropic_encode(
 	const struct chat_req *req, const struct target *t, struct http_req *out, struct err *e)
 {
 	struct anthropic_plan p = { .req = req, .target = t };
-	int n = snprintf(out->url, sizeof(out->url), "%s%s", t->base_url, t->chat_path);
 	enum err_code rc;
 
-	if (n < 0 || (size_t)n >= sizeof(out->url))
-		return err_set(e, ERR_CONF, "the provider's URL is longer than %zu bytes",
-			sizeof(out->url));
 	rc = anthropic_plan_read(&p, e);
 	if (rc)
 		goto out;
 	/* Ids, names and marks that are added grow with the request; nothing grows faster. */
-	out->headers.max_bytes = 16384;
-	out->body.max_bytes = GROWTH * req->body.len + 65536;
+	rc = post_begin(t, req->stream, GROWTH * req->body.len + 65536, out, e);
+	if (rc)
+		goto out;
 	if (buf_room(&out->body, req->body.len + 4096))
 		rc = write_body(&p, &out->body, e);
 	if (rc)
 		goto out;
-	add_header(out, "Content-Type", "application/json");
-	add_header(out, "Accept", req->stream ? "text/event-stream" : "application/json");
-	add_header(out, "Accept-Encoding", "identity"); /* else any coding is allowed */
-	add_header(out, "Expect", "");                  /* no 100-continue round trip */
-	add_header(out, "anthropic-version", VERSION);
+	post_header(out, "anthropic-version", VERSION);
 	add_betas(&p, out);
-	add_key(t, out);
-	if (!buf_ok(&out->body) || !buf_ok(&out->headers))
-		rc = err_set(
-			e, ERR_NO_MEMORY, "the request to the provider does not fit into memory");
+	rc = post_end(out, e);
 out:
 	anthropic_plan_fini(&p);
 	return rc;

@@ -1,6 +1,7 @@
 /* gateway/providers/bedrock_request.c - a chat request as Amazon Bedrock's Converse API takes it
  * (providers.md sections 7.1, 7.4 and 7.6). */
 #include "gateway/providers/bedrock_plan.h"
+#include "gateway/providers/post.h"
 
 #include <stdlib.h>
 
@@ -382,28 +383,6 @@ static enum err_code write_url(
 			      sizeof(out->url) - 1);
 }
 
-static void add_header(struct http_req *r, const char *name, const char *value)
-{
-	buf_str(&r->headers, name);
-	buf_str(&r->headers, ": ");
-	buf_str(&r->headers, value);
-	buf_char(&r->headers, '\0');
-}
-
-static void add_headers(const struct chat_req *req, const struct target *t, struct http_req *out)
-{
-	add_header(out, "Content-Type", "application/json");
-	add_header(out, "Accept",
-		req->stream ? "application/vnd.amazon.eventstream" : "application/json");
-	add_header(out, "Accept-Encoding", "identity"); /* else any coding is allowed */
-	add_header(out, "Expect", "");                  /* no 100-continue round trip */
-	if (t->sigv4 || !t->api_key[0])
-		return;
-	buf_str(&out->headers, "Authorization: Bearer ");
-	buf_str(&out->headers, t->api_key);
-	buf_char(&out->headers, '\0');
-}
-
 enum err_code bedrock_encode(
 	const struct chat_req *req, const struct target *t, struct http_req *out, struct err *e)
 {
@@ -418,16 +397,12 @@ enum err_code bedrock_encode(
 	rc = anthropic_plan_read(&p.plan, e);
 	if (rc)
 		goto out;
-	out->headers.max_bytes = 16384;
-	out->body.max_bytes = GROWTH * req->body.len + 65536;
+	post_headers(t, req->stream ? "application/vnd.amazon.eventstream" : "application/json",
+		GROWTH * req->body.len + 65536, out);
 	if (buf_room(&out->body, req->body.len + 4096))
 		rc = write_body(&p, &out->body, e);
-	if (rc)
-		goto out;
-	add_headers(req, t, out);
-	if (!buf_ok(&out->body) || !buf_ok(&out->headers))
-		rc = err_set(
-			e, ERR_NO_MEMORY, "the request to the provider does not fit into memory");
+	if (!rc)
+		rc = post_end(out, e);
 out:
 	anthropic_plan_fini(&p.plan);
 	buf_fini(&p.document_names);

@@ -2,6 +2,7 @@
  * (gemini.md sections 1 to 3, 10 and 16). Unknown members are refused there, so nothing of the
  * client's passes that is not named here. */
 #include "gateway/providers/gemini_plan.h"
+#include "gateway/providers/post.h"
 
 #include <ctype.h>
 
@@ -22,26 +23,13 @@ static void put_id(struct buf *url, const char *id)
 	}
 }
 
-/* Would the id lead somewhere else than below the base? */
-static bool strays(const char *id)
-{
-	struct slice rest = slice_of(id), step;
-
-	while (rest.len) {
-		step = slice_cut(&rest, '/');
-		if (!step.len || slice_is(step, ".") || slice_is(step, ".."))
-			return true;
-	}
-	return !id[0];
-}
-
 static enum err_code write_url(const struct gemini_plan *p, struct http_req *out, struct err *e)
 {
 	const struct target *t = p->target;
 	struct buf url = { .max_bytes = sizeof(out->url) - 1 };
 	bool fits;
 
-	if (strays(t->native_id))
+	if (post_strays(t->native_id))
 		return err_param(
 			e, ERR_BAD_REQUEST, "model", "model: no model of %s is called so", t->slug);
 	buf_str(&url, t->base_url);
@@ -53,33 +41,6 @@ static enum err_code write_url(const struct gemini_plan *p, struct http_req *out
 	return fits ? ERR_OK
 		    : err_set(e, ERR_CONF, "the provider's URL is longer than %zu bytes",
 			      sizeof(out->url));
-}
-
-/* ---- headers ---- */
-
-static void add_header(struct http_req *r, const char *name, const char *value)
-{
-	buf_str(&r->headers, name);
-	buf_str(&r->headers, ": ");
-	buf_str(&r->headers, value);
-	buf_char(&r->headers, '\0');
-}
-
-/* Never in the URL: those are logged everywhere. */
-static void add_key(const struct target *t, struct http_req *out)
-{
-	static const char *const bearers[] = { "bearer", "service-account", "none" };
-	bool bearer = false;
-
-	if (!t->api_key[0])
-		return;
-	for (size_t i = 0; i < sizeof(bearers) / sizeof(bearers[0]); i++)
-		bearer |= strcmp(t->auth, bearers[i]) == 0;
-	buf_str(&out->headers, bearer ? "Authorization: Bearer " : t->auth);
-	if (!bearer)
-		buf_str(&out->headers, ": ");
-	buf_str(&out->headers, t->api_key);
-	buf_char(&out->headers, '\0');
 }
 
 /* ---- the body ---- */
@@ -225,20 +186,12 @@ enum err_code gemini_encode(
 	if (rc)
 		goto out;
 	/* Names and marks that are added grow with the request; nothing grows faster. */
-	out->headers.max_bytes = 16384;
-	out->body.max_bytes = GROWTH * req->body.len + 65536;
+	post_headers(t, req->stream ? "text/event-stream" : "application/json",
+		GROWTH * req->body.len + 65536, out);
 	if (buf_room(&out->body, req->body.len + 4096))
 		rc = write_body(&p, &out->body, e);
-	if (rc)
-		goto out;
-	add_header(out, "Content-Type", "application/json");
-	add_header(out, "Accept", req->stream ? "text/event-stream" : "application/json");
-	add_header(out, "Accept-Encoding", "identity"); /* else any coding is allowed */
-	add_header(out, "Expect", "");                  /* no 100-continue round trip */
-	add_key(t, out);
-	if (!buf_ok(&out->body) || !buf_ok(&out->headers))
-		rc = err_set(
-			e, ERR_NO_MEMORY, "the request to the provider does not fit into memory");
+	if (!rc)
+		rc = post_end(out, e);
 out:
 	talk_fini(&p.talk);
 	ask_fini(&p.ask);

@@ -6,8 +6,7 @@
 #include "gateway/providers/openai_messages.h"
 #include "gateway/providers/openai_router.h"
 #include "gateway/providers/openai_tools.h"
-
-#include <ctype.h>
+#include "gateway/providers/post.h"
 
 /* ---- the client's members ---- */
 
@@ -358,14 +357,6 @@ static enum err_code write_body(const struct sending *s, struct err *e)
 	return rc;
 }
 
-static void add_header(struct http_req *r, const char *name, const char *value)
-{
-	buf_str(&r->headers, name);
-	buf_str(&r->headers, ": ");
-	buf_str(&r->headers, value);
-	buf_char(&r->headers, '\0');
-}
-
 /* Requests with the same prompt go to the same machine, which has its beginning cached. What is no
  * plain word does not get into a header. */
 static void add_affinity(const struct quirks *q, struct json_value cache_key, struct http_req *out)
@@ -377,7 +368,7 @@ static void add_affinity(const struct quirks *q, struct json_value cache_key, st
 	for (const char *c = key; *c; c++)
 		if (*c <= ' ' || *c > '~')
 			return;
-	add_header(out, q->affinity, key);
+	post_header(out, q->affinity, key);
 }
 
 static const struct effort_word nothing_said = { NULL, 0 };
@@ -431,68 +422,18 @@ static enum err_code write_request(
 
 /* ---- head ---- */
 
-static void append_encoded(struct buf *out, const char *id)
-{
-	for (; *id; id++) {
-		if (isalnum((unsigned char)*id) || strchr("-._~", *id))
-			buf_char(out, *id);
-		else
-			buf_printf(out, "%%%02X", (unsigned)(unsigned char)*id);
-	}
-}
-
-/* Some have the model in the path: "/deployments/{id}/chat/completions?api-version=…". */
-static bool write_url(const struct target *t, char *url, size_t size)
-{
-	static const char place[] = "{id}";
-	const char *path = t->chat_path, *at;
-	struct buf text = { .max_bytes = size - 1 };
-	bool fits;
-
-	buf_str(&text, t->base_url);
-	while ((at = strstr(path, place))) {
-		buf_append(&text, path, (size_t)(at - path));
-		append_encoded(&text, t->native_id);
-		path = at + strlen(place);
-	}
-	buf_str(&text, path);
-	fits = buf_ok(&text) && slice_copy(buf_slice(&text), url, size);
-	buf_fini(&text);
-	return fits;
-}
-
 enum err_code openai_encode(
 	const struct chat_req *req, const struct target *t, struct http_req *out, struct err *e)
 {
-	enum err_code rc = ERR_OK;
-
-	if (!write_url(t, out->url, sizeof(out->url)))
-		return err_set(e, ERR_CONF, "the provider's URL is longer than %zu bytes",
-			sizeof(out->url));
-	out->headers.max_bytes = 16384;
 	/* Edits make it longer: thoughts under two names, ids, arguments. */
-	out->body.max_bytes = 3 * req->body.len + 65536;
-	if (out->body.max_bytes < req->body.len)
-		return err_set(e, ERR_NO_MEMORY, "the request does not fit");
-	add_header(out, "Content-Type", "application/json");
-	add_header(out, "Accept", req->stream ? "text/event-stream" : "application/json");
-	add_header(out, "Accept-Encoding", "identity"); /* else any coding is allowed */
-	add_header(out, "Expect", "");                  /* no 100-continue round trip */
-	if (strcmp(t->auth, "none") != 0 || t->api_key[0]) {
-		if (strcmp(t->auth, "bearer") == 0 || strcmp(t->auth, "none") == 0) {
-			buf_str(&out->headers, "Authorization: Bearer ");
-			buf_str(&out->headers, t->api_key);
-			buf_char(&out->headers, '\0');
-		} else {
-			add_header(out, t->auth, t->api_key);
-		}
-	}
-	if (buf_room(&out->body, req->body.len + 512))
-		rc = write_request(req, t, out, e);
+	size_t most = 3 * req->body.len + 65536;
+	enum err_code rc = most < req->body.len
+				   ? err_set(e, ERR_NO_MEMORY, "the request does not fit")
+				   : post_begin(t, req->stream, most, out, e);
+
 	if (rc)
 		return rc;
-	if (!buf_ok(&out->body) || !buf_ok(&out->headers))
-		return err_set(
-			e, ERR_NO_MEMORY, "the request to the provider does not fit into memory");
-	return ERR_OK;
+	if (buf_room(&out->body, req->body.len + 512))
+		rc = write_request(req, t, out, e);
+	return rc ? rc : post_end(out, e);
 }

@@ -46,13 +46,42 @@ static void a_deployment_stands_in_the_path_and_the_key_in_its_own_header(void *
 	(void)state;
 	encode(azure, "{\"model\":\"a\",\"messages\":[{\"role\":\"user\"}]}", "api-key", url, value,
 		sizeof(url));
-	assert_string_equal(url,
-		"https://lab.openai.azure.com/openai/deployments/my%20gpt%2F4/chat/"
-		"completions?api-version=2024-10-21");
+	assert_string_equal(url, "https://lab.openai.azure.com/openai/deployments/my%20gpt/4/chat/"
+				 "completions?api-version=2024-10-21");
 	assert_string_equal(value, "k1");
 	encode(azure, "{\"model\":\"a\",\"messages\":[{\"role\":\"user\"}]}", "Authorization", url,
 		value, sizeof(url));
 	assert_string_equal(value, "");
+}
+
+static void no_model_leads_out_of_its_folder(void **state)
+{
+	static const char *const ids[] = { "../x", "a/../../x", "a/./b", "/x", "a//b", "" };
+	struct target t = { .provider = &provider_openai,
+		.quirks = quirks_of("azure-deployments"),
+		.slug = "azure-deployments",
+		.base_url = "https://lab.openai.azure.com/openai",
+		.chat_path = "/deployments/{id}/chat/completions",
+		.auth = "api-key",
+		.api_key = "k1",
+		.public_id = "a" };
+	static const struct json_limits limits = { .max_depth = 10, .max_keys = 10 };
+	struct chat_req req;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(chat_parse(SLICE("{\"model\":\"a\",\"messages\":[{\"role\":\"user\"}]}"),
+				 &limits, &req, &e),
+		ERR_OK);
+	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+		struct http_req http = { .url = "" };
+
+		t.native_id = ids[i];
+		if (t.provider->encode(&req, &t, &http, &e) != ERR_BAD_REQUEST)
+			fail_msg("\"%s\" went to %s", ids[i], http.url);
+		assert_string_equal(e.param, "model");
+		http_req_fini(&http);
+	}
 }
 
 static void a_cache_key_becomes_the_header_that_a_provider_knows(void **state)
@@ -120,6 +149,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_deployment_stands_in_the_path_and_the_key_in_its_own_header),
+		cmocka_unit_test(no_model_leads_out_of_its_folder),
 		cmocka_unit_test(a_cache_key_becomes_the_header_that_a_provider_knows),
 		cmocka_unit_test(an_address_that_does_not_fit_is_refused),
 	};
