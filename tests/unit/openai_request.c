@@ -65,7 +65,6 @@ static void no_model_leads_out_of_its_folder(void **state)
 		.auth = "api-key",
 		.api_key = "k1",
 		.public_id = "a" };
-	static const struct json_limits limits = { .max_depth = 10, .max_keys = 10 };
 	struct chat_req req;
 	struct err e;
 
