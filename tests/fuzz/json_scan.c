@@ -85,13 +85,14 @@ static void compare(struct json_value v, struct json_object *tree)
 	}
 }
 
-/* json-c strict still takes these words, control bytes in strings and lone surrogates. */
+/* json-c strict still takes these words, control bytes in strings, lone surrogates and keys in
+ * single quotes. */
 static bool is_strict_enough(struct slice text)
 {
 	for (size_t i = 0; i < text.len; i++) {
 		unsigned char c = (unsigned char)text.ptr[i];
 
-		if (c < 0x20 || c == 'N' || c == 'I')
+		if (c < 0x20 || c == 'N' || c == 'I' || c == '\'')
 			return false;
 		if (i + 1 < text.len && c == '\\' && text.ptr[i + 1] == 'u')
 			return false;
