@@ -46,7 +46,7 @@ static bool is_listed(const char *list, const struct catalog_provider *p)
 	return is_empty;
 }
 
-/* The members of a Bedrock key, one text behind the other. */
+/* A member of a key that is JSON, one text behind the other in parts. */
 static bool take_part(struct byok_use *u, struct json_value o, const char *name, size_t *at)
 {
 	*at = u->parts.len;
@@ -56,15 +56,19 @@ static bool take_part(struct byok_use *u, struct json_value o, const char *name,
 	return buf_ok(&u->parts);
 }
 
-/* Where the region stands in the address is the operator's, which region is the key's. */
-static bool put_region(struct byok_use *u, const char *url, const char *region)
+/* Which place it is stands in the key, where it belongs in the address is the operator's word. An
+ * address without a hole is the operator's altogether. */
+static bool put_place(
+	struct byok_use *u, const struct route *r, const char *hole, const char *place)
 {
-	const char *hole = strstr(url, "{region}");
+	const char *url =
+		r->provider->url_template ? r->provider->url_template : r->target.base_url;
+	const char *at = strstr(url, hole);
 	int n;
 
-	if (hole)
-		n = snprintf(u->base_url, sizeof(u->base_url), "%.*s%s%s", (int)(hole - url), url,
-			region, hole + strlen("{region}"));
+	if (at)
+		n = snprintf(u->base_url, sizeof(u->base_url), "%.*s%s%s", (int)(at - url), url,
+			place, at + strlen(hole));
 	else
 		n = snprintf(u->base_url, sizeof(u->base_url), "%s", url);
 	return n > 0 && n < (int)sizeof(u->base_url);
@@ -74,8 +78,6 @@ static enum err_code use_bedrock(
 	struct byok_use *u, const struct byok_name *n, struct route *r, struct err *e)
 {
 	struct json_value o = { JSON_OBJECT, buf_slice(&u->secret) };
-	const char *template =
-		r->provider->url_template ? r->provider->url_template : r->target.base_url;
 	size_t id, secret, region, token;
 
 	if (!r->target.provider->sigv4_service)
@@ -92,12 +94,36 @@ static enum err_code use_bedrock(
 		.secret = u->parts.data + secret,
 		.session_token = u->parts.data + token,
 		.region = u->parts.data + region };
-	if (!buf_ok(&u->parts) || !put_region(u, template, u->sigv4.region))
+	if (!buf_ok(&u->parts) || !put_place(u, r, "{region}", u->sigv4.region))
 		return cannot(e, n, "its region does not fit into the address");
 	r->target.base_url = u->base_url;
 	r->target.sigv4 = &u->sigv4;
 	r->target.auth = "sigv4";
 	r->target.api_key = "";
+	return ERR_OK;
+}
+
+/* A deployment of the caller's own may have another name than the model. */
+static enum err_code use_azure(
+	struct byok_use *u, const struct byok_name *n, struct route *r, struct err *e)
+{
+	struct json_value o = { JSON_OBJECT, buf_slice(&u->secret) };
+	struct json_value deployment = json_get(json_get(o, "modelMappings"), r->target.native_id);
+	size_t key, resource;
+
+	if (!buf_room(&u->parts, u->secret.len + 8) || !take_part(u, o, "apiKey", &key) ||
+		!take_part(u, o, "resourceName", &resource))
+		return cannot(e, n, "it is not {\"apiKey\",\"resourceName\"}");
+	if (!put_place(u, r, "{resource}", u->parts.data + resource))
+		return cannot(e, n, "its resource does not fit into the address");
+	if (deployment.kind == JSON_STRING) {
+		if (!json_str_copy(deployment, r->native_id, sizeof(r->native_id)))
+			return cannot(
+				e, n, "a deployment in its modelMappings has too long a name");
+		r->target.native_id = r->native_id;
+	}
+	r->target.base_url = u->base_url;
+	r->target.api_key = u->parts.data + key;
 	return ERR_OK;
 }
 
@@ -109,6 +135,8 @@ static enum err_code use(
 	r->free = false;
 	if (n->shape == BYOK_BEDROCK)
 		return use_bedrock(u, n, r, e);
+	if (n->shape == BYOK_AZURE)
+		return use_azure(u, n, r, e);
 	if (n->shape != BYOK_TEXT)
 		return cannot(e, n, "this version keeps such keys and does not use them yet");
 	r->target.api_key = buf_cstr(&u->secret);

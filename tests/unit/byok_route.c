@@ -175,10 +175,12 @@ static void what_cannot_be_used_is_refused_with_the_reason(void **state)
 	env_load(&env, ENV("GATEWAY_PROVIDERS=openai", "OPENAI_API_KEY=k"));
 	add(&eve, "xai", "secret-xai");
 	add(&eve, "novita", "secret-novita");
-	add(&eve, "azure", "{\"apiKey\":\"k\",\"resourceName\":\"r\"}");
+	add(&eve, "vertex",
+		"{\"project\":\"p\",\"location\":\"global\",\"googleCredentials\":{"
+		"\"privateKey\":\"k\",\"clientEmail\":\"a@b\"}}");
 	assert_non_null(strstr(way(&env, &eve, "x-ai/grok-9"), "leaves this provider out"));
 	assert_non_null(strstr(way(&env, &eve, "novita/x"), "has not set up"));
-	assert_non_null(strstr(way(&env, &eve, "azure/gpt-9"), "cannot be used"));
+	assert_non_null(strstr(way(&env, &eve, "vertex/gemini-9"), "leaves this provider out"));
 	env_fini(&env);
 }
 
@@ -223,6 +225,43 @@ static void a_key_that_signs_goes_to_its_own_region(void **state)
 		assert_string_equal(r.target.sigv4->region, "eu-west-1");
 		assert_string_equal(r.target.sigv4->session_token, "");
 		assert_string_equal(r.target.api_key, "");
+		byok_use_fini(&u);
+		env_fini(&env);
+	}
+}
+
+/* Resource and deployment are the key's, whatever the operator has. */
+static void a_key_of_azure_goes_to_its_own_resource(void **state)
+{
+	const struct identity gus = person("gus");
+	const struct {
+		const char *const *settings;
+		const char *model, *url, *native;
+	} rows[] = {
+		{ NULL, "azure/gpt-9", "https://res-1.openai.azure.com/openai/v1", "gpt-9" },
+		{ NULL, "azure/gpt-5", "https://res-1.openai.azure.com/openai/v1", "my-gpt" },
+		{ ENV("AZURE_RESOURCE_NAME=operators", "AZURE_OPENAI_API_KEY=operators"),
+			"azure/gpt-9", "https://res-1.openai.azure.com/openai/v1", "gpt-9" },
+	};
+
+	(void)state;
+	add(&gus, "azure",
+		"{\"apiKey\":\"azure-key\",\"resourceName\":\"res-1\",\"modelMappings\":{"
+		"\"gpt-5\":\"my-gpt\"}}");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct byok_use u;
+		struct route r;
+		struct err e = { .message = "" };
+		struct env env;
+
+		env_load(&env, rows[i].settings);
+		if (byok_route(keys, env.catalog, "", &gus, rows[i].model, &r, &u, &e))
+			fail_msg("%s", e.message);
+		assert_true(u.used);
+		assert_string_equal(r.target.base_url, rows[i].url);
+		assert_string_equal(r.target.native_id, rows[i].native);
+		assert_string_equal(r.target.api_key, "azure-key");
+		assert_string_equal(r.target.auth, "api-key");
 		byok_use_fini(&u);
 		env_fini(&env);
 	}
@@ -325,6 +364,7 @@ int main(void)
 		cmocka_unit_test(a_router_of_the_callers_own_serves_what_no_other_key_does),
 		cmocka_unit_test(neither_tenants_nor_contexts_are_mixed),
 		cmocka_unit_test(what_cannot_be_used_is_refused_with_the_reason),
+		cmocka_unit_test(a_key_of_azure_goes_to_its_own_resource),
 		cmocka_unit_test(a_key_that_signs_goes_to_its_own_region),
 		cmocka_unit_test(an_unknown_name_is_answered_with_all_names),
 		cmocka_unit_test(a_secret_has_the_shape_of_its_provider),
