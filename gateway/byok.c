@@ -56,22 +56,36 @@ static bool take_part(struct byok_use *u, struct json_value o, const char *name,
 	return buf_ok(&u->parts);
 }
 
-/* Which place it is stands in the key, where it belongs in the address is the operator's word. An
- * address without a hole is the operator's altogether. */
-static bool put_place(
-	struct byok_use *u, const struct route *r, const char *hole, const char *place)
+/* What stands in a hole of an address, such as "{region}". */
+struct place {
+	const char *hole, *text;
+};
+
+/* Which places they are stands in the key, where they belong in the address is the operator's word.
+ * An address without holes is the operator's altogether. */
+static bool put_places(
+	struct byok_use *u, const struct route *r, const struct place *places, size_t n)
 {
 	const char *url =
 		r->provider->url_template ? r->provider->url_template : r->target.base_url;
-	const char *at = strstr(url, hole);
-	int n;
+	struct buf out = { .max_bytes = sizeof(u->base_url) - 1 };
+	bool fits;
 
-	if (at)
-		n = snprintf(u->base_url, sizeof(u->base_url), "%.*s%s%s", (int)(at - url), url,
-			place, at + strlen(hole));
-	else
-		n = snprintf(u->base_url, sizeof(u->base_url), "%s", url);
-	return n > 0 && n < (int)sizeof(u->base_url);
+	while (*url) {
+		size_t i = 0;
+
+		while (i < n && strncmp(url, places[i].hole, strlen(places[i].hole)) != 0)
+			i++;
+		if (i < n) {
+			buf_str(&out, places[i].text);
+			url += strlen(places[i].hole);
+		} else {
+			buf_char(&out, *url++);
+		}
+	}
+	fits = buf_ok(&out) && slice_copy(buf_slice(&out), u->base_url, sizeof(u->base_url));
+	buf_fini(&out);
+	return fits;
 }
 
 static enum err_code use_bedrock(
@@ -94,7 +108,8 @@ static enum err_code use_bedrock(
 		.secret = u->parts.data + secret,
 		.session_token = u->parts.data + token,
 		.region = u->parts.data + region };
-	if (!buf_ok(&u->parts) || !put_place(u, r, "{region}", u->sigv4.region))
+	if (!buf_ok(&u->parts) ||
+		!put_places(u, r, &(struct place){ "{region}", u->sigv4.region }, 1))
 		return cannot(e, n, "its region does not fit into the address");
 	r->target.base_url = u->base_url;
 	r->target.sigv4 = &u->sigv4;
@@ -114,7 +129,7 @@ static enum err_code use_azure(
 	if (!buf_room(&u->parts, u->secret.len + 8) || !take_part(u, o, "apiKey", &key) ||
 		!take_part(u, o, "resourceName", &resource))
 		return cannot(e, n, "it is not {\"apiKey\",\"resourceName\"}");
-	if (!put_place(u, r, "{resource}", u->parts.data + resource))
+	if (!put_places(u, r, &(struct place){ "{resource}", u->parts.data + resource }, 1))
 		return cannot(e, n, "its resource does not fit into the address");
 	if (deployment.kind == JSON_STRING) {
 		if (!json_str_copy(deployment, r->native_id, sizeof(r->native_id)))
@@ -124,6 +139,46 @@ static enum err_code use_azure(
 	}
 	r->target.base_url = u->base_url;
 	r->target.api_key = u->parts.data + key;
+	return ERR_OK;
+}
+
+/* An account as its own file would describe it. Where its tokens come from is nobody's choice. */
+static bool write_account(struct byok_use *u, struct json_value credentials, size_t *at)
+{
+	*at = u->parts.len;
+	buf_str(&u->parts, "{\"type\":\"service_account\",\"token_uri\":"
+			   "\"https://oauth2.googleapis.com/token\",\"client_email\":");
+	buf_slice_append(&u->parts, json_get(credentials, "clientEmail").raw);
+	buf_str(&u->parts, ",\"private_key\":");
+	buf_slice_append(&u->parts, json_get(credentials, "privateKey").raw);
+	buf_append(&u->parts, "}", 2); /* with its NUL */
+	return buf_ok(&u->parts);
+}
+
+static enum err_code use_vertex(
+	struct byok_use *u, const struct byok_name *n, struct route *r, struct err *e)
+{
+	struct json_value o = { JSON_OBJECT, buf_slice(&u->secret) };
+	size_t project, location, account;
+	char host[80];
+
+	if (!buf_room(&u->parts, u->secret.len + 256) || !take_part(u, o, "project", &project) ||
+		!take_part(u, o, "location", &location) ||
+		!write_account(u, json_get(o, "googleCredentials"), &account))
+		return cannot(e, n, "it is not {\"project\",\"location\",\"googleCredentials\"}");
+	const char *where = u->parts.data + location;
+	const struct place places[] = { { "{project}", u->parts.data + project },
+		{ "{location}", where }, { "{location-}", host } };
+
+	/* The world's endpoint has no name in front. */
+	snprintf(host, sizeof(host), "%s%s", strcmp(where, "global") == 0 ? "" : where,
+		strcmp(where, "global") == 0 ? "" : "-");
+	if (!put_places(u, r, places, sizeof(places) / sizeof(places[0])))
+		return cannot(e, n, "its project does not fit into the address");
+	r->target.base_url = u->base_url;
+	r->target.account_json = u->parts.data + account;
+	r->target.auth = "service-account";
+	r->target.api_key = "";
 	return ERR_OK;
 }
 
@@ -137,8 +192,8 @@ static enum err_code use(
 		return use_bedrock(u, n, r, e);
 	if (n->shape == BYOK_AZURE)
 		return use_azure(u, n, r, e);
-	if (n->shape != BYOK_TEXT)
-		return cannot(e, n, "this version keeps such keys and does not use them yet");
+	if (n->shape == BYOK_VERTEX)
+		return use_vertex(u, n, r, e);
 	r->target.api_key = buf_cstr(&u->secret);
 	if (!r->target.api_key)
 		return err_set(e, ERR_NO_MEMORY, "no memory for a provider key");

@@ -10,11 +10,14 @@ enum err_code sign_begin(struct sign *s, const struct target *t, struct pump *pu
 
 	s->target = *t;
 	s->token[0] = '\0';
-	s->vertex = NULL;
-	if (!t->account_file)
+	s->vertex = s->own = NULL;
+	if (!t->account_file && !t->account_json)
 		return ERR_OK;
 	s->target.api_key = s->token;
-	s->vertex = vertex_of(t->account_file);
+	if (t->account_json) /* no token of a caller's account outlives the request */
+		s->vertex = s->own = vertex_new_of_text(slice_of(t->account_json));
+	else
+		s->vertex = vertex_of(t->account_file);
 	if (!s->vertex)
 		return err_set(e, ERR_NO_MEMORY, "no memory for an access token");
 	rc = vertex_token(s->vertex, pump, s->token, e);
@@ -56,4 +59,5 @@ void sign_end(struct sign *s, int upstream_status)
 	if (s->vertex && s->token[0] && upstream_status == 401)
 		vertex_refused(s->vertex, s->token);
 	crypto_wipe(s->token, sizeof(s->token));
+	vertex_free(s->own);
 }

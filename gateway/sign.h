@@ -1,6 +1,6 @@
 /* gateway/sign.h - how a request proves who sends it, where a fixed key in a header is not enough:
  * an access token is fetched before it is encoded
- * (target.account_file), or the encoded request is signed
+ * (target.account_file, account_json), or the encoded request is signed
  * (target.sigv4).
  *
  *     rc = sign_begin(&s, t, pump, e);
@@ -20,6 +20,7 @@
 
 struct sign {
 	struct vertex *vertex; /* whose token it is; NULL = nobody's */
+	struct vertex *own;    /* the same, when it is a caller's */
 	struct target target;  /* what to encode for: api_key may be token */
 	char token[VERTEX_TOKEN_SIZE];
 };

@@ -21,7 +21,8 @@
 #define YOUNG_MS         60000 /* a refused token of this age is not the token's fault */
 
 struct vertex {
-	char *file;
+	char *file;             /* NULL = text counts */
+	struct slice text;      /* a caller's own */
 	struct vertex *next;    /* of vertex_of()'s */
 	pthread_mutex_t lock;   /* guards what follows */
 	pthread_cond_t changed; /* a fetch has ended */
@@ -32,23 +33,30 @@ struct vertex {
 	char token[VERTEX_TOKEN_SIZE];        /* "" = none */
 };
 
-struct vertex *vertex_new(const char *file)
+struct vertex *vertex_new_of_text(struct slice json)
 {
 	struct vertex *v = calloc(1, sizeof(*v));
 	pthread_condattr_t attr;
 
 	if (!v)
 		return NULL;
-	v->file = strdup(file);
-	if (!v->file) {
-		free(v);
-		return NULL;
-	}
+	v->text = json;
 	pthread_mutex_init(&v->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&v->changed, &attr);
 	pthread_condattr_destroy(&attr);
+	return v;
+}
+
+struct vertex *vertex_new(const char *file)
+{
+	struct vertex *v = vertex_new_of_text(SLICE(""));
+
+	if (v && !(v->file = strdup(file))) {
+		vertex_free(v);
+		return NULL;
+	}
 	return v;
 }
 
@@ -97,6 +105,9 @@ static void wipe(struct buf *b)
 /* What is wrong with the file goes to the client without its path, and to the log with it. */
 static enum err_code bad_file(const struct vertex *v, const char *what, struct err *e)
 {
+	if (!v->file)
+		return err_set(e, ERR_MODEL_UNAVAILABLE,
+			"[BYOK] the service account in your key %s: replace the key", what);
 	log_line(LOG_ERROR, "%s: %s %s", VERTEX_VARIABLE, v->file, what);
 	return err_param(e, ERR_CONF, VERTEX_VARIABLE, "the service account's key file (%s) %s",
 		VERTEX_VARIABLE, what);
@@ -177,11 +188,14 @@ static enum err_code take_account(
 static enum err_code read_account(const struct vertex *v, struct account *a, struct err *e)
 {
 	struct buf text = { .max_bytes = FILE_MAX_BYTES };
-	/* Not blocking, so that a pipe by that name cannot hang the request. */
-	int fd = open(v->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	enum err_code rc;
+	int fd;
 
 	*a = (struct account){ .key = { .max_bytes = FILE_MAX_BYTES } };
+	if (!v->file)
+		return take_account(v, v->text, a, e);
+	/* Not blocking, so that a pipe by that name cannot hang the request. */
+	fd = open(v->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
 		return bad_file(v, errno == ENOENT ? "does not exist" : strerror(errno), e);
 	rc = read_open(v, fd, &text, e);

@@ -23,6 +23,9 @@ struct vertex;
 
 /* file: the account's JSON file, copied. NULL without memory. */
 MUST_CHECK struct vertex *vertex_new(const char *file);
+/* The same for an account of a caller's own, in memory: json is its file's text, lent until
+ * vertex_free(). NULL without memory. */
+MUST_CHECK struct vertex *vertex_new_of_text(struct slice json);
 void vertex_free(struct vertex *v);
 
 /* The one of this process for a file that the settings name; lent for ever, so that tokens outlive

@@ -66,6 +66,7 @@ struct target {
 	const struct sigv4_keys *sigv4;  /* requests are signed with these; NULL = they are not */
 	const char *account_file;        /* of a service account, whose tokens take the place of
 					  * api_key; NULL = it is fixed */
+	const char *account_json;        /* the same, of a caller's own: the text of its file */
 	const char *unix_socket; /* abstract socket to dial instead of the host; NULL = none */
 	const char *public_id;   /* the model's id for the client */
 	const char *native_id;   /* what the provider calls it */

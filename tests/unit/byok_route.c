@@ -267,6 +267,49 @@ static void a_key_of_azure_goes_to_its_own_resource(void **state)
 	}
 }
 
+/* Project and place are the key's; where tokens come from is Google's word alone. */
+static void a_key_of_vertex_is_an_account_of_its_own(void **state)
+{
+	static const struct {
+		const char *location, *url;
+	} rows[] = {
+		{ "europe-west4",
+			"https://europe-west4-aiplatform.googleapis.com/v1/projects/proj-1/"
+			"locations/europe-west4/publishers/google" },
+		{ "global", "https://aiplatform.googleapis.com/v1/projects/proj-1/locations/global/"
+			    "publishers/google" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct identity who = person(i ? "hal" : "ida");
+		char secret[400];
+		struct byok_use u;
+		struct route r;
+		struct err e = { .message = "" };
+		struct env env;
+
+		snprintf(secret, sizeof(secret),
+			"{\"project\":\"proj-1\",\"location\":\"%s\",\"googleCredentials\":{"
+			"\"privateKey\":\"PEM\\n1\",\"clientEmail\":\"a@b.c\",\"tokenUri\":"
+			"\"https://evil.example/\"}}",
+			rows[i].location);
+		add(&who, "vertex", secret);
+		env_load(&env, NULL);
+		if (byok_route(keys, env.catalog, "", &who, "vertex/gemini-9", &r, &u, &e))
+			fail_msg("%s", e.message);
+		assert_true(u.used);
+		assert_string_equal(r.target.base_url, rows[i].url);
+		assert_string_equal(r.target.account_json,
+			"{\"type\":\"service_account\",\"token_uri\":"
+			"\"https://oauth2.googleapis.com/token\",\"client_email\":\"a@b.c\","
+			"\"private_key\":\"PEM\\n1\"}");
+		assert_null(r.target.account_file);
+		byok_use_fini(&u);
+		env_fini(&env);
+	}
+}
+
 /* ---- names and secrets ---- */
 
 static void an_unknown_name_is_answered_with_all_names(void **state)
@@ -365,6 +408,7 @@ int main(void)
 		cmocka_unit_test(neither_tenants_nor_contexts_are_mixed),
 		cmocka_unit_test(what_cannot_be_used_is_refused_with_the_reason),
 		cmocka_unit_test(a_key_of_azure_goes_to_its_own_resource),
+		cmocka_unit_test(a_key_of_vertex_is_an_account_of_its_own),
 		cmocka_unit_test(a_key_that_signs_goes_to_its_own_region),
 		cmocka_unit_test(an_unknown_name_is_answered_with_all_names),
 		cmocka_unit_test(a_secret_has_the_shape_of_its_provider),

@@ -481,6 +481,29 @@ static void a_file_has_one_account_in_a_process(void **state)
 	assert_ptr_equal(vertex_of(path), v);
 }
 
+/* What a caller wrote never reaches the operator's log as a file's fault, nor names a setting. */
+static void an_account_may_be_a_callers_own_text(void **state)
+{
+	struct vertex *v = new_vertex(); /* writes the file */
+	struct vertex *own, *bad = vertex_new_of_text(SLICE("{\"type\":\"service_account\"}"));
+	struct buf text = { 0 };
+	char bytes[8192];
+	FILE *f = fopen(path, "rb");
+
+	(void)state;
+	assert_non_null(f);
+	buf_append(&text, bytes, fread(bytes, 1, sizeof(bytes), f));
+	fclose(f);
+	own = vertex_new_of_text(buf_slice(&text));
+	assert_non_null(own);
+	assert_token(own, "ya29.one");
+	assert_failure(bad, ERR_MODEL_UNAVAILABLE, "[BYOK] the service account in your key");
+	vertex_free(own);
+	vertex_free(bad);
+	vertex_free(v);
+	buf_fini(&text);
+}
+
 static void ending_nothing_does_nothing(void **state)
 {
 	(void)state;
@@ -503,6 +526,7 @@ int main(void)
 		cmocka_unit_test(a_file_that_others_read_serves_with_a_warning),
 		cmocka_unit_test(a_new_key_counts_without_a_restart),
 		cmocka_unit_test(a_file_has_one_account_in_a_process),
+		cmocka_unit_test(an_account_may_be_a_callers_own_text),
 		cmocka_unit_test(ending_nothing_does_nothing),
 	};
 
