@@ -24,7 +24,7 @@ static void encode(
 	t.public_id = "a/b";
 	assert_int_equal(chat_parse(slice_of(body), &limits, &req, &e), ERR_OK);
 	assert_int_equal(provider_openai.encode(&req, &t, &http, &e), ERR_OK);
-	snprintf(url, size, "%s", http.url);
+	str_copy_cut(url, size, http.url);
 	value[0] = '\0';
 	for (; i < http.headers.len; i += strlen(http.headers.data + i) + 1)
 		if (strncmp(http.headers.data + i, header, n) == 0 &&
