@@ -4,15 +4,20 @@
 #include "base/crypto.h"
 #include "base/sigv4.h"
 
+#include <stdlib.h>
+
 enum err_code sign_begin(struct sign *s, const struct target *t, struct pump *pump, struct err *e)
 {
 	enum err_code rc;
 
 	s->target = *t;
-	s->token[0] = '\0';
+	s->token = NULL;
 	s->vertex = s->own = NULL;
 	if (!t->account_file && !t->account_json)
 		return ERR_OK;
+	s->token = calloc(1, VERTEX_TOKEN_SIZE);
+	if (!s->token)
+		return err_set(e, ERR_NO_MEMORY, "no memory for an access token");
 	s->target.api_key = s->token;
 	if (t->account_json) /* no token of a caller's account outlives the request */
 		s->vertex = s->own = vertex_new_of_text(slice_of(t->account_json));
@@ -58,6 +63,8 @@ void sign_end(struct sign *s, int upstream_status)
 {
 	if (s->vertex && s->token[0] && upstream_status == 401)
 		vertex_refused(s->vertex, s->token);
-	crypto_wipe(s->token, sizeof(s->token));
+	if (s->token)
+		crypto_wipe(s->token, VERTEX_TOKEN_SIZE);
+	free(s->token);
 	vertex_free(s->own);
 }

@@ -22,7 +22,8 @@ struct sign {
 	struct vertex *vertex; /* whose token it is; NULL = nobody's */
 	struct vertex *own;    /* the same, when it is a caller's */
 	struct target target;  /* what to encode for: api_key may be token */
-	char token[VERTEX_TOKEN_SIZE];
+	char *token;           /* of VERTEX_TOKEN_SIZE bytes, where one is needed: streams wait on
+				* this stack */
 };
 
 /* Fills s->target from t, with a fresh key where it needs one. *s is set on every path. */
