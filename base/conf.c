@@ -21,8 +21,13 @@
 /* The shortest limit of a wait: what a test needs, and long enough for a loopback answer. */
 #define WAIT_MIN 50
 
+#define HOLD_TOKENS_MAX 1000 /* GATEWAY_HOLD in tokens */
+
+#define CHOICE(id, standard, words, help) \
+	[CONF_##id] = { CONF_##id, "GATEWAY_" #id, CONF_CHOICE, standard, 0, 0, false, help, words }
 #define ROW(id, type, standard, min, max, secret, help) \
-	[CONF_##id] = { CONF_##id, "GATEWAY_" #id, CONF_##type, standard, min, max, secret, help }
+	[CONF_##id] = { CONF_##id, "GATEWAY_" #id, CONF_##type, standard, min, max, secret, help, \
+		NULL }
 
 static const struct conf_row rows[CONF_COUNT] = {
 	ROW(HOME, PATH, "./var", 0, 0, false,
@@ -40,6 +45,28 @@ static const struct conf_row rows[CONF_COUNT] = {
 		"Pause between two tokens of the demonstration models."),
 	ROW(PROVIDERS, LIST, "", 0, 0, false,
 		"Providers to use, by their short names. Empty: every one that has a key."),
+	ROW(WEIGHTS, LIST, "", 0, 0, false,
+		"Shares of requests, a number for each name in GATEWAY_PROVIDERS. Empty: in "
+		"order."),
+	CHOICE(STRATEGY, "weighted", "weighted|cost|latency",
+		"Which of the providers of a model comes first."),
+	ROW(STICKY, SWITCH, "on", 0, 0, false,
+		"Keep a conversation at one provider while it is healthy, for its prompt cache."),
+	ROW(FALLBACKS, STRING, "", 0, 0, false,
+		"Models to try in place of another: model=model2,model3; several parted by ;"),
+	ROW(RETRY_MAX, INTEGER, "3", 0, 20, false,
+		"Attempts after the first one, at the same provider or elsewhere. 0: none."),
+	ROW(HEALTH_CHECK_INTERVAL, DURATION, "30s", SECOND, HOUR, false,
+		"How long a failing provider is left alone before one request asks it again."),
+	ROW(BREAKER_PERCENT, INTEGER, "50", 1, 100, false,
+		"Share of failures at which a provider's model is taken out of rotation."),
+	ROW(BREAKER_MIN, INTEGER, "5", 1, 10000, false,
+		"Fewest recent requests to a provider's model by which it is judged."),
+	CHOICE(RESCUE, "continue", "off|splice|continue",
+		"What is done when a stream dies after text has gone out."),
+	ROW(HOLD, HOLD_BACK, "0", 0, MINUTE, false,
+		"Hold the beginning of a stream back, for so many tokens or so long. 0: not at "
+		"all."),
 	ROW(THREADS, INTEGER, "1024", 1, 16384, false,
 		"Requests one process handles at once; more are answered 503."),
 	ROW(MAX_BODY, BYTES, "32m", KIB, GIB, false, "Largest request body; a larger one is 413."),
@@ -54,9 +81,11 @@ static const struct conf_row rows[CONF_COUNT] = {
 		"Longest wait for a request body to arrive."),
 	ROW(CONNECT_TIMEOUT, DURATION, "5s", WAIT_MIN, 5 * MINUTE, false,
 		"Longest wait for a connection to a provider, TLS included."),
-	ROW(FIRST_TOKEN_TIMEOUT, DURATION, "120s", WAIT_MIN, 24 * HOUR, false,
+	ROW(FIRST_TOKEN_TIMEOUT, DURATION, "10s", WAIT_MIN, 24 * HOUR, false,
+		"Wait for a first token after which a fallback is asked beside the provider."),
+	ROW(FIRST_BYTE_TIMEOUT, DURATION, "120s", WAIT_MIN, 24 * HOUR, false,
 		"Longest wait for the first byte of a provider's answer."),
-	ROW(IDLE_TIMEOUT, DURATION, "60s", WAIT_MIN, 24 * HOUR, false,
+	ROW(IDLE_TIMEOUT, DURATION, "30s", WAIT_MIN, 24 * HOUR, false,
 		"Longest silence of a provider between two parts of its answer."),
 	ROW(DEADLINE, DURATION, "600s", WAIT_MIN, 24 * HOUR, false,
 		"Longest time one request may take in all."),
@@ -195,6 +224,13 @@ static void write_accepted(struct buf *out, const struct conf_row *row)
 	case CONF_LIST:
 		buf_str(out, "text without control characters");
 		return;
+	case CONF_CHOICE:
+		buf_str(out, row->words);
+		return;
+	case CONF_HOLD_BACK:
+		buf_str(out,
+			"a number of tokens from 0 to 1000, or a duration such as 300ms up to 1m");
+		return;
 	case CONF_NETWORKS:
 		buf_str(out, "addresses, networks such as 10.0.0.0/8 and the word unix, "
 			     "parted by commas");
@@ -204,6 +240,33 @@ static void write_accepted(struct buf *out, const struct conf_row *row)
 	write_number(out, row->type, row->min);
 	buf_str(out, " to ");
 	write_number(out, row->type, row->max);
+}
+
+/* Finds text among the words "a|b|c". */
+static bool read_choice(const char *words, struct slice text, int64_t *out)
+{
+	struct slice rest = slice_of(words), word;
+	int64_t n = 0;
+
+	for (word = slice_cut(&rest, '|'); word.len; word = slice_cut(&rest, '|'), n++)
+		if (slice_eq(word, text)) {
+			*out = n;
+			return true;
+		}
+	return false;
+}
+
+/* "16" tokens, or "300ms". */
+static bool read_hold_back(struct slice text, int64_t most_ms, int64_t *out)
+{
+	int64_t ms;
+
+	if (str_int(text, 0, HOLD_TOKENS_MAX, out))
+		return true;
+	if (!str_duration(text, &ms) || ms > most_ms)
+		return false;
+	*out = -ms;
+	return true;
 }
 
 static bool read_number(const struct conf_row *row, struct slice text, int64_t *out)
@@ -217,6 +280,10 @@ static bool read_number(const struct conf_row *row, struct slice text, int64_t *
 	case CONF_NETWORKS:
 		ok = slice_copy(text, list, sizeof(list)) && ip_list_is_valid(list, &bad);
 		break;
+	case CONF_CHOICE:
+		return read_choice(row->words, text, out);
+	case CONF_HOLD_BACK:
+		return read_hold_back(text, row->max, out);
 	case CONF_INTEGER:
 		return str_int(text, row->min, row->max, out);
 	case CONF_BYTES:

@@ -28,6 +28,16 @@ enum conf_id {
 	CONF_DEMO,
 	CONF_DEMO_PACE,
 	CONF_PROVIDERS,
+	CONF_WEIGHTS,
+	CONF_STRATEGY,
+	CONF_STICKY,
+	CONF_FALLBACKS,
+	CONF_RETRY_MAX,
+	CONF_HEALTH_CHECK_INTERVAL,
+	CONF_BREAKER_PERCENT,
+	CONF_BREAKER_MIN,
+	CONF_RESCUE,
+	CONF_HOLD,
 	CONF_THREADS,
 	CONF_MAX_BODY,
 	CONF_MAX_DEPTH,
@@ -37,6 +47,7 @@ enum conf_id {
 	CONF_BODY_TIMEOUT,
 	CONF_CONNECT_TIMEOUT,
 	CONF_FIRST_TOKEN_TIMEOUT,
+	CONF_FIRST_BYTE_TIMEOUT,
 	CONF_IDLE_TIMEOUT,
 	CONF_DEADLINE,
 	CONF_HEARTBEAT,
@@ -71,7 +82,13 @@ enum conf_type {
 	CONF_SWITCH_AUTO, /* value 0, 1, or -1 for "auto" */
 	CONF_LIST,        /* comma-separated */
 	CONF_NETWORKS,    /* the same, of addresses, blocks and "unix" (base/ip.h) */
+	CONF_CHOICE,      /* one of the words of the row; value is its number */
+	CONF_HOLD_BACK,   /* a number of tokens, > 0, or a duration: its milliseconds, < 0 */
 };
+
+/* The words of settings that are a choice, in their order. */
+enum conf_strategy { STRATEGY_WEIGHTED, STRATEGY_COST, STRATEGY_LATENCY };
+enum conf_rescue { RESCUE_OFF, RESCUE_SPLICE, RESCUE_CONTINUE };
 
 enum conf_origin {
 	CONF_FROM_DEFAULT,
@@ -87,6 +104,7 @@ struct conf_row {
 	int64_t min, max;     /* of the number, in its unit; both 0 for text */
 	bool secret;          /* masked wherever it is shown */
 	const char *help;     /* one line */
+	const char *words;    /* of a choice: "off|splice|continue"; else NULL */
 };
 
 struct conf;

@@ -32,6 +32,7 @@ static const struct row {
 	[ERR_MEDIA_TYPE] = { "media_type", 415, "unsupported_media_type", false },
 	[ERR_RATE_LIMITED] = { "rate_limited", 429, "rate_limit_exceeded", true },
 	[ERR_CLIENT_GONE] = { "client_gone", 499, "client_disconnect", false },
+	[ERR_OVERTAKEN] = { "overtaken", 500, "internal_error", false },
 	[ERR_INTERNAL] = { "internal", 500, "internal_error", true },
 	[ERR_NO_MEMORY] = { "no_memory", 503, "temporarily_unavailable", true },
 	[ERR_BUSY] = { "busy", 503, "temporarily_unavailable", true },

@@ -42,6 +42,7 @@ enum err_code {
 	ERR_MEDIA_TYPE,        /* 415 */
 	ERR_RATE_LIMITED,      /* 429 */
 	ERR_CLIENT_GONE,       /* 499: log only */
+	ERR_OVERTAKEN,         /* inside the program only: another attempt was faster */
 	/* ours */
 	ERR_INTERNAL,  /* 500 */
 	ERR_NO_MEMORY, /* 503 */

@@ -118,6 +118,11 @@ enum err_code chat_parse(
 		[CHAT_REASONING] = "reasoning",
 		[CHAT_REASONING_EFFORT] = "reasoning_effort",
 		[CHAT_THINKING] = "thinking",
+		[CHAT_CACHE_KEY] = "prompt_cache_key",
+		[CHAT_MODELS] = "models",
+		[CHAT_FALLBACKS] = "fallbacks",
+		[CHAT_PROVIDER] = "provider",
+		[CHAT_PROVIDER_OPTIONS] = "providerOptions",
 	};
 	int64_t limit = 0;
 	enum err_code rc;

@@ -20,6 +20,11 @@ static enum err_code scan(
 		[CHAT_REASONING] = "reasoning",
 		[CHAT_REASONING_EFFORT] = "reasoning_effort",
 		[CHAT_THINKING] = "thinking",
+		[CHAT_CACHE_KEY] = "prompt_cache_key",
+		[CHAT_MODELS] = "models",
+		[CHAT_FALLBACKS] = "fallbacks",
+		[CHAT_PROVIDER] = "provider",
+		[CHAT_PROVIDER_OPTIONS] = "providerOptions",
 	};
 	enum err_code rc;
 

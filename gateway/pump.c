@@ -213,7 +213,7 @@ static int64_t look_at(struct pump *p, struct transfer *t, int64_t drain_ms)
 						  "the provider fell silent (GATEWAY_IDLE_TIMEOUT)")
 					: err_set(&j->err, ERR_UPSTREAM_TIMEOUT,
 						  "the provider sent nothing in time "
-						  "(GATEWAY_FIRST_TOKEN_TIMEOUT)"));
+						  "(GATEWAY_FIRST_BYTE_TIMEOUT)"));
 		else
 			fail(p, t, next == JOB_DONE ? ERR_OK : j->err.code);
 		return INT64_MAX;

@@ -35,6 +35,12 @@ enum chat_field {
 	CHAT_REASONING,
 	CHAT_REASONING_EFFORT,
 	CHAT_THINKING,
+	CHAT_CACHE_KEY,
+	/* Wishes about who serves it; see gateway/wishes.h. */
+	CHAT_MODELS,
+	CHAT_FALLBACKS,
+	CHAT_PROVIDER,
+	CHAT_PROVIDER_OPTIONS,
 	CHAT_FIELDS
 };
 

@@ -184,7 +184,7 @@ static struct relay_conf relay_settings(const struct conf *c, const struct provi
 {
 	return (struct relay_conf){
 		.connect_ms = conf_int(c, CONF_CONNECT_TIMEOUT),
-		.first_byte_ms = patient_ms(c, CONF_FIRST_TOKEN_TIMEOUT, p),
+		.first_byte_ms = patient_ms(c, CONF_FIRST_BYTE_TIMEOUT, p),
 		.idle_ms = patient_ms(c, CONF_IDLE_TIMEOUT, p),
 		.client_stall_ms = conf_int(c, CONF_CLIENT_STALL),
 		.deadline_ms = conf_int(c, CONF_DEADLINE),

@@ -27,7 +27,7 @@ MODULES = "/usr/lib/apache2/modules"
 SETTINGS = {
     "GATEWAY_API_KEYS": f"test={KEY}",
     "GATEWAY_CONNECT_TIMEOUT": "2s",
-    "GATEWAY_FIRST_TOKEN_TIMEOUT": "4s",
+    "GATEWAY_FIRST_BYTE_TIMEOUT": "4s",
     "GATEWAY_IDLE_TIMEOUT": "4s",
     "GATEWAY_BODY_TIMEOUT": "4s",
     "GATEWAY_DEADLINE": "60s",

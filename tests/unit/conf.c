@@ -151,6 +151,9 @@ static void a_bad_file_is_refused_with_its_line_and_what_is_accepted(void **stat
 		{ "GATEWAY_MAX_BODY=2g", ":1: ", "from 1k to 1g, not \"2g\"" },
 		{ "GATEWAY_MAX_BODY=-1", ":1: ", "from 1k to 1g" },
 		{ "GATEWAY_DEADLINE=5y", ":1: ", "from 50ms to 24h" },
+		{ "GATEWAY_RESCUE=splice|continue", ":1: ", "off|splice|continue" },
+		{ "GATEWAY_HOLD=1001", ":1: ", "0 to 1000" },
+		{ "GATEWAY_HOLD=2m", ":1: ", "up to 1m" },
 		{ "GATEWAY_DEMO=maybe", ":1: ", "on, off or auto" },
 		{ "GATEWAY_HTTP2=auto", ":1: ", "on or off" },
 		{ "GATEWAY_TRUSTED_PROXIES=10.0.0.0/40", ":1: ", "networks such as 10.0.0.0/8" },
@@ -284,6 +287,20 @@ static void a_clients_header_is_never_a_setting(void **state)
 	conf_fini(c);
 }
 
+static void a_choice_is_a_number_and_tokens_and_time_are_told_apart(void **state)
+{
+	struct conf *c = load("GATEWAY_RESCUE=splice\nGATEWAY_HOLD=300ms\n");
+
+	(void)state;
+	assert_int_equal(conf_int(c, CONF_RESCUE), RESCUE_SPLICE);
+	assert_int_equal(conf_int(c, CONF_STRATEGY), STRATEGY_WEIGHTED);
+	assert_int_equal(conf_int(c, CONF_HOLD), -300);
+	conf_fini(c);
+	c = load("GATEWAY_HOLD=16\n");
+	assert_int_equal(conf_int(c, CONF_HOLD), 16);
+	conf_fini(c);
+}
+
 static void the_home_folder_may_hold_the_file(void **state)
 {
 	char there[96];
@@ -315,6 +332,8 @@ int main(void)
 			the_file_may_have_comments_blanks_quotes_crlf_and_a_byte_order_mark, clean),
 		cmocka_unit_test_setup(
 			a_relative_path_is_below_the_file_or_else_the_current_folder, clean),
+		cmocka_unit_test_setup(
+			a_choice_is_a_number_and_tokens_and_time_are_told_apart, clean),
 		cmocka_unit_test_setup(
 			a_bad_file_is_refused_with_its_line_and_what_is_accepted, clean),
 		cmocka_unit_test_setup(
