@@ -60,7 +60,10 @@ struct job_ops {
 
 struct job {
 	/* before */
-	const struct http_req *req; /* body and headers lent until pump_run returns */
+	const struct http_req *req; /* body and headers lent until the job has ended; NULL: no
+				     * transfer at all: the client is watched and gets heartbeats
+				     * for pause_ms, then the job ends with ERR_OK */
+	int64_t pause_ms;           /* of a job without a transfer */
 	const char *unix_socket;    /* abstract socket to dial; NULL = the URL's host */
 	bool get;                   /* GET without a body instead of POST */
 	const char *dial_only;      /* for URLs that come from clients: nothing but public unicast
@@ -90,12 +93,44 @@ struct job {
 
 	/* the pump's */
 	enum err_code rc;
-	sem_t ended;
+	_Atomic bool has_ended;
+	struct job_group *group;
+	struct transfer *transfer;
 	struct job *next;
+	struct job *overtaken; /* by this one: see job_overtake() */
 };
 
-/* Runs the job to its end. ERR_OK after JOB_DONE (or a good end of the body); ERR_CLIENT_GONE when
- * the client left or stalled; otherwise job->err says what happened, also copied to *e. */
+/* Jobs that one request thread waits for together. */
+struct job_group {
+	sem_t stirred; /* posted when one of them ends */
+};
+void job_group_init(struct job_group *g);
+void job_group_fini(struct job_group *g); /* none of its jobs may be running */
+
+/* Hands a job to the pump and returns at once. From here to its end it is the pump's, which is
+ * when job_has_ended(); then j->rc and j->err tell how. */
+void pump_submit(struct pump *p, struct job *j, struct job_group *g);
+MUST_CHECK bool job_has_ended(const struct job *j);
+/* Sleeps until a job of the group has ended since the last call, or until_mono_ms (INT64_MAX: for
+ * ever; jobs have deadlines). False: it was the time. */
+bool job_group_wait(struct job_group *g, int64_t until_mono_ms);
+/* Ends a job early, with ERR_OVERTAKEN; the caller waits for its end as for any other. A job that
+ * has ended is left alone. */
+void pump_cancel(struct pump *p, struct job *j);
+
+/* j runs without a client; from the pump's next round on it has this one, which no running job
+ * has: it is watched and gets heartbeats. A job that has ended is left alone. */
+void pump_give_client(struct pump *p, struct job *j, struct sink *client);
+
+/* From an operation of j only: j answers the client. The client of `other` (a job of the same
+ * group, running or ended) becomes j's, to be watched and written to by j alone from now on; when
+ * it still runs, other ends with ERR_OVERTAKEN before the pump's round is over, and none of its
+ * operations is called again. */
+void job_overtake(struct job *j, struct job *other);
+
+/* Submits a job and waits for its end. ERR_OK after JOB_DONE (or a good end of the body);
+ * ERR_CLIENT_GONE when the client left or stalled; otherwise job->err says what happened, also
+ * copied to *e. */
 MUST_CHECK enum err_code pump_run(struct pump *p, struct job *j, struct err *e);
 
 #endif

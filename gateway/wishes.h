@@ -1,0 +1,41 @@
+/* gateway/wishes.h - what a request wishes about who serves it, in the forms of OpenRouter
+ * (models, provider) and Vercel (providerOptions.gateway), and our own (fallbacks).
+ *
+ * Pure. Ownership: everything points into the request's body.
+ */
+#ifndef GATEWAY_WISHES_H
+#define GATEWAY_WISHES_H
+
+#include "gateway/providers/tongue.h"
+
+#define WISHES_MODELS 8 /* of a chain, beyond the model itself */
+#define WISHES_SLUGS  16
+
+enum wish_sort { SORT_NONE, SORT_PRICE, SORT_LATENCY, SORT_THROUGHPUT };
+
+struct wish_slugs {
+	struct slice slug[WISHES_SLUGS]; /* decoded or as written; compared as slugs or aliases,
+					  * what is behind a "/" ("minimax/fp8") left out */
+	size_t count;
+};
+
+struct wishes {
+	bool any;                           /* false: nothing is wished, all else is empty */
+	struct slice models[WISHES_MODELS]; /* the chain behind req->model, in order */
+	size_t model_count;
+	struct wish_slugs order, only, ignore;
+	bool no_fallbacks;  /* allow_fallbacks: false: the first provider or none */
+	bool no_collection; /* data_collection: "deny" */
+	bool zdr;           /* zero data retention only */
+	bool require_parameters;
+	enum wish_sort sort;
+	int64_t max_prompt_picousd;     /* per token; -1 = no limit */
+	int64_t max_completion_picousd; /* the same */
+	bool has_quantizations;         /* only routers can honour it */
+};
+
+/* ERR_BAD_REQUEST with the param ("provider.order", "models[3]") for wrong types and more entries
+ * than there is room for. A request without these fields costs next to nothing. */
+MUST_CHECK enum err_code wishes_read(const struct chat_req *req, struct wishes *w, struct err *e);
+
+#endif
