@@ -45,7 +45,8 @@ struct catalog_provider {
 	bool doubles_1h;            /* charges 2 x the prompt price to cache for an hour */
 	bool collects;              /* may train on prompts, as far as is known */
 	bool configured;
-	bool demo; /* the built-in demonstration */
+	bool drained; /* by the operator: not to be asked (drains.h) */
+	bool demo;    /* the built-in demonstration */
 };
 
 struct catalog_model {
