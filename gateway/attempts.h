@@ -21,8 +21,8 @@ enum attempt_end {
 
 /* One upstream call, for log, header and generation. */
 struct attempt {
-	const char *slug; /* lent by the catalogue */
-	char model[MODEL_ID_MAX];
+	const char *slug;  /* lent by the catalogue */
+	const char *model; /* lent by the plan */
 	enum attempt_end end;
 	enum err_code error; /* ERR_OK = none */
 	int status;          /* of the provider; 0 = none came */
