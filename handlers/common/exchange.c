@@ -62,6 +62,7 @@ void exchange_init(struct exchange *x, const struct front *front, struct request
 		.rq = rq,
 		.started_us = clock_mono_us(),
 		.head = { .max_bytes = 3072 },
+		.attempts = { .max_bytes = 1024 },
 		.caller = { .anonymous = true },
 	};
 	if (front->catalogs) {
@@ -134,9 +135,14 @@ void exchange_fini(struct exchange *x)
 	log_int(&line, "bytes_out", (int64_t)request_bytes_out(x->rq));
 	buf_str(&line,
 		x->stream ? ",\"stream\":true,\"cache\":null" : ",\"stream\":false,\"cache\":null");
+	if (x->attempts.len) {
+		log_name(&line, "attempts");
+		buf_json_str(&line, buf_slice(&x->attempts));
+	}
 	log_str(&line, "client", client);
 	log_object(x->status >= 500 ? LOG_WARN : LOG_INFO, buf_slice(&line));
 	buf_fini(&line);
+	buf_fini(&x->attempts);
 	buf_fini(&x->head);
 	if (x->copy)
 		catalog_live_drop(x->front->catalogs, x->copy);

@@ -65,6 +65,7 @@ struct exchange {
 	const char *provider; /* lent by the catalogue */
 	int status;
 	enum err_code error;
+	struct buf attempts; /* "openai:503, anthropic:ok"; empty = one at most; freed at the end */
 	int64_t ttft_us; /* monotonic; 0 = none */
 	struct usage usage;
 	int64_t cost_microusd;
