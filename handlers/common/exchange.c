@@ -342,8 +342,8 @@ bool exchange_cors(struct exchange *x)
 	if (strcmp(request_method(x->rq), "OPTIONS") != 0 ||
 		!request_header(x->rq, "Access-Control-Request-Method")) {
 		head_add(&x->head, "Access-Control-Expose-Headers",
-			"X-Request-Id, X-Provider, X-Model, Retry-After, retry-after-ms, "
-			"x-should-retry");
+			"X-Request-Id, X-Provider, X-Model, X-Attempts, Retry-After, "
+			"retry-after-ms, x-should-retry");
 		return false;
 	}
 	wanted = request_header(x->rq, "Access-Control-Request-Headers");

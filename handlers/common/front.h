@@ -66,7 +66,7 @@ struct exchange {
 	int status;
 	enum err_code error;
 	struct buf attempts; /* "openai:503, anthropic:ok"; empty = one at most; freed at the end */
-	int64_t ttft_us; /* monotonic; 0 = none */
+	int64_t ttft_us;     /* monotonic; 0 = none */
 	struct usage usage;
 	int64_t cost_microusd;
 	uint64_t bytes_in; /* of the request's body */
