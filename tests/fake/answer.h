@@ -34,7 +34,8 @@ struct answer {
 	bool thinks;         /* and says what it thinks (dialects.h) */
 	bool forced;         /* its one call has the text for arguments (dialects.h) */
 	bool cut_short;      /* max_tokens was reached */
-	uint32_t pieces;     /* of the text, or of the tool calls */
+	uint32_t skipped;    /* pieces that the request has already */
+	uint32_t pieces;     /* of the text behind them, or of the tool calls */
 };
 
 #define ANSWER_PIECE 16 /* bytes of a piece of a longer text */
@@ -61,10 +62,12 @@ static size_t piece_at(const struct answer *a, uint32_t k)
 
 static void piece_write(const struct answer *a, uint32_t k, struct buf *raw)
 {
+	const char *word = a->ask.cue.word;
 	size_t from, to;
 
+	k += a->skipped;
 	if (a->ask.cue.tokens) {
-		buf_printf(raw, k ? " t%u" : "t%u", k);
+		buf_printf(raw, "%s%s%u", k ? " " : "", *word ? word : "t", k);
 		return;
 	}
 	from = piece_at(a, k);
@@ -123,6 +126,24 @@ static void tool_names(struct answer *a)
 	}
 }
 
+/* How many pieces the text has that the answer is to go on from; 0 when it does not begin so. */
+static uint32_t pieces_said(const struct answer *a, struct json_value prefill)
+{
+	struct buf said = { .max_bytes = (size_t)128 << 20 },
+		   whole = { .max_bytes = said.max_bytes };
+	uint32_t k = 0;
+
+	if (prefill.kind != JSON_STRING || !json_str_decode(prefill, &said))
+		return 0;
+	while (k < a->pieces && whole.len < said.len)
+		piece_write(a, k++, &whole);
+	if (!slice_eq(buf_slice(&said), buf_slice(&whole)))
+		k = 0;
+	buf_fini(&said);
+	buf_fini(&whole);
+	return k;
+}
+
 /* Begins the answer to a request; the slices of ask are not used afterwards. */
 static void answer_init(
 	struct answer *a, const struct ask *ask, struct slice body, uint64_t id, int64_t created)
@@ -153,12 +174,18 @@ static void answer_init(
 	else
 		while (piece_at(a, a->pieces) < a->text.len)
 			a->pieces++;
+	if (!a->calls) {
+		uint32_t said = pieces_said(a, ask->prefill);
+
+		a->skipped = said;
+		a->pieces -= said;
+	}
 	if (!a->calls && a->pieces > ask->max_tokens) {
 		a->pieces = ask->max_tokens;
 		a->cut_short = true;
 	}
 	a->ask.model = (struct slice){ NULL, 0 };
-	a->ask.tools = a->ask.schema = (struct json_value){ 0 };
+	a->ask.tools = a->ask.schema = a->ask.prefill = (struct json_value){ 0 };
 }
 
 static void answer_fini(struct answer *a)
@@ -179,7 +206,10 @@ static void usage_write(const struct answer *a, uint32_t completion, struct buf 
 
 static const char *finish_reason(const struct answer *a)
 {
-	return a->calls ? "tool_calls" : a->cut_short ? "length" : "stop";
+	return a->ask.cue.declined ? "content_filter"
+	       : a->calls          ? "tool_calls"
+	       : a->cut_short      ? "length"
+				   : "stop";
 }
 
 static void logprob_write(const struct answer *a, uint32_t k, struct buf *out)

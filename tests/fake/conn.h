@@ -5,6 +5,7 @@
 #define FAKE_CONN_H
 
 #include "tests/fake/answer.h"
+#include "tests/fake/place.h"
 #include "tests/fake/record.h"
 
 #define HEAD_MAX ((size_t)64 << 10)
@@ -39,6 +40,7 @@ static struct {
 	size_t open;
 	uint64_t answers;
 	struct records records;
+	struct places places;
 	struct conn **heap; /* [1..n], the earliest first */
 	size_t heap_n, heap_cap;
 } fake;

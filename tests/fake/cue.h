@@ -3,19 +3,30 @@
  *
  *     @fake key=value key …        to the end of the line; times in ms, sizes with k or m
  *
+ * several lines may have cues; a later one wins. A line counts only
+ *     at=NAME             at this place: where the path begins with /NAME/
+ *     times=N, every=N    for the first N requests there, for every Nth (since the last reset)
+ * POST /_fake/rule/NAME sets a line for all requests at a place, until the next reset
+ *
  * whole answers
  *     status=N            answer with this status; the body is an OpenAI error object
  *     body=json|html|garbage|empty|error200   another body (error200: error object, status 200)
  *     retry_after=TEXT    Retry-After header (Gemini: a retryDelay)
  *     badkey              with status: the key is not valid (Gemini)
+ *     context             the conversation is too long (status 400)
+ *     filter              the prompt is refused for what it says (status 400)
  *     gzip                claims Content-Encoding: gzip and sends a bomb of some 300 MB
  *     jsonstream          answers a streaming call with application/json
  * text
  *     tokens=N            N tokens "t0 t1 …" instead of the usual sentence
+ *     word=W              the tokens are "W0 W1 …"
  *     echo                the text is the request body itself
  *     tools               two parallel tool calls (while the last message is the user's)
  *     noargs              with tools: one call, without arguments (dialects.h)
  *     blocked             the prompt is refused for what it says (Gemini)
+ *     declined            the answer ends because of what it says
+ *     noprefill           an assistant's message that comes last is refused; else the answer goes
+ *                         on where it ends, if it begins as the answer does
  *     usage=none|twice|every
  *     prompt=N, cached=N, written=N   tokens of the prompt, and further ones read from and
  *                         written to a cache (dialects.h; OpenAI's shape knows the first only)
@@ -37,6 +48,7 @@
  *     nothing             a stream without an event
  *     badcrc=N            event N + 1 has a wrong checksum (Bedrock)
  *     restart=N           event N + 1 begins another message (Anthropic)
+ *     nothing             the head, then the end
  *     nofinish, nodone    leaves these out; nodone hold: and keeps the connection open
  * framing
  *     bytewise, crlf, close (no chunks: the answer ends with the connection)
@@ -52,6 +64,13 @@
 
 #define CUE_NEVER UINT32_MAX
 
+/* Which lines of cues count for the request that is being read. */
+static struct scene {
+	struct slice place; /* the first part of its path */
+	uint32_t nth;       /* among the requests there, from 1 */
+	struct slice rule;  /* more cues, set for the place */
+} scene;
+
 enum cue_body { BODY_ANSWER, BODY_JSON, BODY_HTML, BODY_GARBAGE, BODY_EMPTY, BODY_ERROR200 };
 enum cue_usage { USAGE_ASKED, USAGE_NONE, USAGE_TWICE, USAGE_EVERY };
 
@@ -60,6 +79,7 @@ struct cue {
 	enum cue_body body;
 	enum cue_usage usage;
 	char retry_after[32];
+	char word[16];   /* of tokens; "" = "t" */
 	uint32_t tokens; /* 0 = the usual sentence */
 	uint32_t ttft_ms, pace_ms, comments_ms;
 	uint32_t cut, reset_after, stall, malformed, error_event; /* CUE_NEVER = not */
@@ -67,7 +87,8 @@ struct cue {
 	uint32_t prompt, cached, written; /* tokens */
 	uint32_t badcrc, restart;         /* CUE_NEVER = not */
 	bool early, gzip, jsonstream, echo, tools, reset, silence, clean, cut_utf8, nofinish,
-		nodone, hold, bytewise, crlf, close, nothing, noargs, blocked, badkey;
+		nodone, hold, bytewise, crlf, close, nothing, noargs, blocked, badkey, context,
+		filter, declined, noprefill;
 };
 
 struct ask {
@@ -75,7 +96,8 @@ struct ask {
 	struct slice model;              /* lent by the body: raw string with quotes, or empty */
 	struct json_value tools, schema; /* lent by the body */
 	bool stream, include_usage, logprobs, json_object;
-	bool after_tool; /* the last message is a tool's result */
+	bool after_tool;           /* the last message is a tool's result */
+	struct json_value prefill; /* the last message's text, when it is the assistant's */
 	uint32_t n, max_tokens;
 	uint32_t prompt_tokens;
 };
@@ -120,6 +142,10 @@ static bool cue_flag(struct cue *c, struct slice key)
 		{ "noargs", &c->noargs },
 		{ "blocked", &c->blocked },
 		{ "badkey", &c->badkey },
+		{ "context", &c->context },
+		{ "filter", &c->filter },
+		{ "declined", &c->declined },
+		{ "noprefill", &c->noprefill },
 	};
 
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
@@ -161,34 +187,61 @@ static void cue_value(struct cue *c, struct slice key, struct slice v)
 			*numbers[i].number = cue_number(v, *numbers[i].number);
 	if (slice_is(key, "retry_after") && !slice_copy(v, c->retry_after, sizeof(c->retry_after)))
 		c->retry_after[0] = 0;
+	if (slice_is(key, "word") && !slice_copy(v, c->word, sizeof(c->word)))
+		c->word[0] = 0;
 	if (slice_is(key, "body"))
 		c->body = (enum cue_body)cue_choice(v, bodies, 6);
 	if (slice_is(key, "usage"))
 		c->usage = (enum cue_usage)cue_choice(v, usages, 4);
 }
 
-/* Reads the cues behind "@fake" in text, to the end of its line. */
+/* Does a line with this word count here? */
+static bool cue_counts(struct slice key, struct slice v)
+{
+	uint32_t n = cue_number(v, 1);
+
+	if (slice_is(key, "at"))
+		return slice_eq(v, scene.place);
+	if (slice_is(key, "times"))
+		return scene.nth <= n;
+	return !slice_is(key, "every") || !n || scene.nth % n == 0;
+}
+
+static void cue_line(struct cue *c, struct slice line)
+{
+	struct cue read = *c;
+	struct slice word, key;
+	bool counts = true;
+
+	while (line.len) {
+		word = slice_trim(slice_cut(&line, ' '));
+		key = slice_cut(&word, '=');
+		counts &= cue_counts(key, word);
+		if (word.ptr)
+			cue_value(&read, key, word);
+		else if (slice_is(key, "comments"))
+			read.comments_ms = 200;
+		else
+			cue_flag(&read, key);
+	}
+	if (counts)
+		*c = read;
+}
+
+/* Reads the cues behind each "@fake" in text, to the end of its line, and those of the place. */
 static void cue_read(struct cue *c, struct slice text)
 {
-	const char *at = memmem(text.ptr, text.len, "@fake", 5);
-	struct slice rest, word, key;
+	const char *at;
 
-	if (!at)
-		return;
-	rest = slice_from(text, (size_t)(at - text.ptr) + 5);
-	rest = slice_cut(&rest, '\n');
-	while (rest.len) {
-		word = slice_trim(slice_cut(&rest, ' '));
-		key = slice_cut(&word, '=');
-		if (word.ptr)
-			cue_value(c, key, word);
-		else if (slice_is(key, "comments"))
-			c->comments_ms = 200;
-		else
-			cue_flag(c, key);
+	while (text.len && (at = memmem(text.ptr, text.len, "@fake", 5))) {
+		text = slice_from(text, (size_t)(at - text.ptr) + 5);
+		cue_line(c, slice_cut(&text, '\n'));
 	}
+	cue_line(c, scene.rule);
 	if (c->comments_ms)
 		c->early = true;
+	if ((c->context || c->filter) && !c->status)
+		c->status = 400;
 	if (c->status && c->body == BODY_ANSWER && c->error_event == CUE_NEVER)
 		c->body = BODY_JSON;
 }
@@ -230,7 +283,7 @@ MUST_CHECK static enum err_code ask_read(struct ask *a, struct slice body, struc
 		{ .name = "n" }, { .name = "logprobs" }, { .name = "response_format" },
 		{ .name = "max_tokens" }, { .name = "max_completion_tokens" } };
 	const struct json_limits limits = { .max_depth = 200, .max_keys = 100000 };
-	struct json_value message, role = { 0 }, user = { 0 };
+	struct json_value message, role = { 0 }, last = { 0 }, user = { 0 };
 	struct json_iter it;
 	struct slice key;
 	enum err_code rc;
@@ -248,11 +301,17 @@ MUST_CHECK static enum err_code ask_read(struct ask *a, struct slice body, struc
 	json_iter_init(&it, m[MESSAGES].value);
 	while (json_iter_next(&it, &key, &message)) {
 		role = json_get(message, "role");
+		last = json_get(message, "content");
 		if (json_str_is(role.raw, "user"))
-			user = json_get(message, "content");
+			user = last;
 	}
 	a->after_tool = role.kind == JSON_STRING && json_str_is(role.raw, "tool");
+	if (role.kind == JSON_STRING && json_str_is(role.raw, "assistant"))
+		a->prefill = last.kind == JSON_ARRAY ? json_get(json_at(last, 0), "text") : last;
 	ask_message(a, user);
+	if (a->prefill.kind == JSON_STRING && a->cue.noprefill)
+		a->cue.status = 400;
+	cue_read(&a->cue, SLICE(""));
 	a->model = m[MODEL].value.raw;
 	a->stream = json_is_true(m[STREAM].value);
 	a->include_usage = json_is_true(json_get(m[OPTIONS].value, "include_usage"));

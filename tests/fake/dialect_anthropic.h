@@ -204,9 +204,7 @@ static bool anthropic_messages(struct native *n, struct json_value list)
 	}
 	if (!i)
 		return refuse(n, 400, "messages: at least one message is required");
-	if (i % 2 == 0)
-		return refuse(n, 400, "This model does not support assistant message prefill.");
-	return true;
+	return i % 2 || takes_prefill(n, content);
 }
 
 static bool anthropic_tool_list(struct native *n, struct json_value body)
@@ -320,7 +318,10 @@ static void anthropic_usage(const struct answer *a, uint32_t output, struct buf 
 
 static const char *anthropic_reason(const struct answer *a)
 {
-	return a->calls ? "tool_use" : a->cut_short ? "max_tokens" : "end_turn";
+	return a->ask.cue.declined ? "refusal"
+	       : a->calls          ? "tool_use"
+	       : a->cut_short      ? "max_tokens"
+				   : "end_turn";
 }
 
 static void anthropic_head(const struct answer *a, uint64_t id, struct buf *out)

@@ -55,10 +55,10 @@ static bool bedrock_signature(struct native *n)
 static bool bedrock_address(struct native *n)
 {
 	struct slice path = n->path, id, auth = header_of(n, "authorization");
+	const char *at = memmem(path.ptr, path.len, "/model/", 7);
 	uint8_t byte;
 
-	slice_cut(&path, '/');
-	slice_cut(&path, '/');
+	path = slice_from(path, at ? (size_t)(at - path.ptr) + 7 : path.len);
 	id = slice_cut(&path, '/');
 	n->stream = slice_is(path, "converse-stream");
 	for (size_t i = 0; i < id.len; i++) {
@@ -201,7 +201,7 @@ static bool bedrock_messages(struct native *n, struct json_value list)
 				"`tool_use`.");
 		before = content;
 	}
-	return i % 2 || refuse(n, 400, "A conversation must start and end with a user message.");
+	return i % 2 || takes_prefill(n, before);
 }
 
 static bool bedrock_tools(struct native *n, struct json_value config)
@@ -274,7 +274,10 @@ static void bedrock_usage(const struct answer *a, struct buf *out)
 
 static const char *bedrock_reason(const struct answer *a)
 {
-	return a->calls ? "tool_use" : a->cut_short ? "max_tokens" : "end_turn";
+	return a->ask.cue.declined ? "guardrail_intervened"
+	       : a->calls          ? "tool_use"
+	       : a->cut_short      ? "max_tokens"
+				   : "end_turn";
 }
 
 static void bedrock_whole(const struct answer *a, struct buf *out)

@@ -21,11 +21,12 @@
 /* A request, its answerer's notes, and the first complaint about it. */
 struct native {
 	struct slice head, path, query, body;
-	struct buf model;         /* decoded */
-	struct buf said;          /* the last text of a user */
-	struct buf tools;         /* [{"function":{"name":"…"}},…] */
-	struct json_value schema; /* of the answer; lent by body */
-	struct json_value forced; /* name of the tool that must be called; lent by body */
+	struct buf model;          /* decoded */
+	struct buf said;           /* the last text of a user */
+	struct json_value prefill; /* the assistant's text that comes last; lent by body */
+	struct buf tools;          /* [{"function":{"name":"…"}},…] */
+	struct json_value schema;  /* of the answer; lent by body */
+	struct json_value forced;  /* name of the tool that must be called; lent by body */
 	bool json_object;
 	bool stream, thinks, after_tool;
 	int64_t max_tokens;
@@ -206,6 +207,21 @@ static bool is_strict(struct native *n, struct json_value v, unsigned depth)
 
 /* ---- notes for the answer ---- */
 
+/* The last message is the assistant's: Claudes up to 4.5 go on from it, when they do not think. */
+static bool takes_prefill(struct native *n, struct json_value content)
+{
+	struct json_value text =
+		content.kind == JSON_STRING ? content : json_get(json_at(content, 0), "text");
+
+	if (memmem(n->model.data, n->model.len, "4-6", 3) || n->thinks || text.kind != JSON_STRING)
+		return refuse(n, 400, "This model does not support assistant message prefill.");
+	if (text.raw.ptr[text.raw.len - 2] == ' ')
+		return refuse(n, 400,
+			"messages: final assistant content cannot end with trailing whitespace");
+	n->prefill = text;
+	return true;
+}
+
 static void note_text(struct native *n, struct json_value text)
 {
 	buf_reset(&n->said);
@@ -227,6 +243,10 @@ static void native_write(const struct native *n, struct buf *out)
 	buf_json_str(out, buf_slice(&n->model));
 	buf_str(out, ",\"messages\":[{\"role\":\"user\",\"content\":");
 	buf_json_str(out, buf_slice(&n->said));
+	if (n->prefill.kind == JSON_STRING) {
+		buf_str(out, "},{\"role\":\"assistant\",\"content\":");
+		buf_slice_append(out, n->prefill.raw);
+	}
 	buf_str(out, n->after_tool ? "},{\"role\":\"tool\"}]" : "}]");
 	if (n->stream)
 		buf_str(out, ",\"stream\":true,\"stream_options\":{\"include_usage\":true}");

@@ -319,7 +319,7 @@ static void gemini_call(const struct answer *a, uint32_t k, struct buf *out)
 
 static const char *gemini_reason(const struct answer *a)
 {
-	return a->cut_short ? "MAX_TOKENS" : "STOP";
+	return a->ask.cue.declined ? "SAFETY" : a->cut_short ? "MAX_TOKENS" : "STOP";
 }
 
 static void gemini_whole(const struct answer *a, struct buf *out)

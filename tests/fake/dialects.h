@@ -44,7 +44,7 @@ static const struct wire *wire_of(struct slice path)
 		return &wire_anthropic;
 	if (slice_ends(path, ":generateContent") || slice_ends(path, ":streamGenerateContent"))
 		return &wire_gemini;
-	if (slice_starts(path, "/model/") &&
+	if (memmem(path.ptr, path.len, "/model/", 7) &&
 		(slice_ends(path, "/converse") || slice_ends(path, "/converse-stream")))
 		return &wire_bedrock;
 	return NULL;
@@ -89,9 +89,7 @@ static bool wire_event(const struct answer *a, uint32_t i, struct buf *out)
 	const char *name = NULL;
 	bool more = true;
 
-	if (cue->nothing) {
-		more = false;
-	} else if (i == cue->error_event) {
+	if (i == cue->error_event) {
 		name = a->wire->error(
 			cue, cue->status ? cue->status : 500, "The fake provider gave up.", &data);
 		more = false;

@@ -86,14 +86,30 @@ static void put_bomb(struct conn *c)
 	c->phase = ENDING;
 }
 
+/* What a refusal says; its code in OpenAI's shape is *code. */
+static void refusal_words(
+	const struct cue *cue, unsigned status, struct buf *message, const char **code)
+{
+	if (cue->context)
+		buf_str(message, "prompt is too long: 210000 tokens > 200000 maximum");
+	else if (cue->filter)
+		buf_str(message, "The prompt goes against the content management policy.");
+	else
+		buf_printf(message, "The fake provider refuses with %u.", status);
+	*code = cue->context  ? "context_length_exceeded"
+		: cue->filter ? "content_filter"
+			      : "fake_code";
+}
+
 static void put_whole(struct conn *c)
 {
 	const struct cue *cue = &c->answer->ask.cue;
 	unsigned status = cue->status ? cue->status : 200;
-	struct buf b = { .max_bytes = BODY_MAX };
-	const char *type = "application/json";
+	struct buf b = { .max_bytes = BODY_MAX }, why = { 0 };
+	const char *type = "application/json", *code;
 	char extra[64] = "";
 
+	refusal_words(cue, status, &why, &code);
 	c->out.max_bytes = 2 * BODY_MAX;
 	if (c->answer->wire == &wire_bedrock && cue->status)
 		snprintf(extra, sizeof(extra), "x-amzn-ErrorType: %s:\r\n",
@@ -111,13 +127,13 @@ static void put_whole(struct conn *c)
 	} else if (cue->body == BODY_GARBAGE) {
 		buf_append(&b, "\x80\x01{\"id\":,,]\0\xff not json", 22);
 	} else if (cue->body != BODY_EMPTY && c->answer->wire) {
-		c->answer->wire->error(cue, status, "The fake provider refuses.", &b);
+		c->answer->wire->error(cue, status, buf_cstr(&why), &b);
 	} else if (cue->body != BODY_EMPTY) {
-		buf_printf(&b,
-			"{\"error\":{\"message\":\"The fake provider refuses with %u.\",\"type\":"
-			"\"fake_error\",\"param\":null,\"code\":\"fake_code\"}}",
-			status);
+		buf_str(&b, "{\"error\":{\"message\":");
+		buf_json_str(&b, buf_slice(&why));
+		buf_printf(&b, ",\"type\":\"fake_error\",\"param\":null,\"code\":\"%s\"}}", code);
 	}
+	buf_fini(&why);
 	put_head(c, status, type, extra, (int64_t)b.len + cue->bigline);
 	c->phase = ENDING;
 	if (cue->silence || cue->stall != CUE_NEVER)
@@ -189,7 +205,10 @@ static bool put_event(struct conn *c)
 		c->close_at_end = true;
 		return false;
 	}
-	if (c->answer->wire) {
+	if (cue->nothing) {
+		b.len = 0;
+		more = false;
+	} else if (c->answer->wire) {
 		b.len = 0;
 		more = wire_event(c->answer, c->next, &b);
 	} else if (c->next == cue->error_event) {

@@ -4,8 +4,8 @@
  *     upstream [--port N] [--no-log]       prints "listening 127.0.0.1:PORT"
  *
  * POST …/chat/completions, …/completions, …/fim/completions, embeddings, what dialects.h knows,
- * GET …/models, GET /image.png, GET /_fake/log (record.h), POST /_fake/reset. One thread on epoll,
- * HTTP/1.1 kept alive, loopback only.
+ * GET …/models, GET /image.png, GET /_fake/log (record.h), POST /_fake/reset, POST
+ * /_fake/rule/NAME (cue.h, place.h). One thread on epoll, HTTP/1.1 kept alive, loopback only.
  */
 #include "tests/fake/put.h"
 #include "tests/fake/text.h"
@@ -248,6 +248,24 @@ static void show_log(struct conn *c)
 	buf_fini(&b);
 }
 
+/* What the tests want. */
+static void told(struct conn *c, struct slice path, struct slice body)
+{
+	if (slice_is(path, "/_fake/log")) {
+		show_log(c);
+	} else if (slice_starts(path, "/_fake/rule/")) {
+		if (place_rule(&fake.places, slice_from(path, strlen("/_fake/rule")), body))
+			put_json(c, 200, SLICE("{}"));
+		else
+			put_refusal(c, 400, "There is no room for this rule.");
+	} else {
+		records_reset(&fake.records);
+		fake.places.count = 0;
+		memset(fake.places.at, 0, sizeof(fake.places.at));
+		put_json(c, 200, SLICE("{}"));
+	}
+}
+
 static void dispatch(struct conn *c, struct slice head, struct slice body)
 {
 	struct slice rest = head, line = slice_cut(&rest, '\n');
@@ -260,14 +278,10 @@ static void dispatch(struct conn *c, struct slice head, struct slice body)
 	buf_reset(&c->out);
 	c->out_at = 0;
 	if (slice_starts(path, "/_fake/")) {
-		if (slice_is(path, "/_fake/log")) {
-			show_log(c);
-		} else {
-			records_reset(&fake.records);
-			put_json(c, 200, SLICE("{}"));
-		}
+		told(c, path, body);
 		return;
 	}
+	place_enter(&fake.places, path);
 	c->record = record_new(&fake.records, head, body);
 	for (size_t i = 0; slice_is(method, "POST") && i < sizeof(shapes) / sizeof(shapes[0]); i++)
 		if (slice_ends(path, shapes[i].path)) {
