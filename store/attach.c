@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "store/fault.h"
+#include "store/health.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -47,7 +48,7 @@ static size_t table_bytes(const struct hot_head *head)
 {
 	return HEAD_BYTES + sizeof(struct account) * head->accounts +
 	       sizeof(struct meter) * head->meters + sizeof(struct lease) * head->leases +
-	       sizeof(struct hot_recent) * head->recent;
+	       sizeof(struct hot_recent) * head->recent + health_bytes();
 }
 
 static void place_tables(struct hot *h)
@@ -57,7 +58,9 @@ static void place_tables(struct hot *h)
 	h->accounts = (void *)p;
 	h->meters = (void *)(p += sizeof(struct account) * h->head->accounts);
 	h->leases = (void *)(p += sizeof(struct meter) * h->head->meters);
-	h->recent = (void *)(p + sizeof(struct lease) * h->head->leases);
+	h->recent = (void *)(p += sizeof(struct lease) * h->head->leases);
+	/* Every table before has a power of two of entries, and far more than 64 of them. */
+	h->health = (void *)(p + sizeof(struct hot_recent) * h->head->recent);
 }
 
 static enum err_code where(const char *home, char out[HOME_PATH_MAX], struct err *e)

@@ -14,9 +14,11 @@
  *              earlier closes it too, however late
  *
  * Being limited (429) is a state of its own: not asked until a time, then as if nothing had been.
+ * Failures in the meantime are counted, and open it only with one that comes afterwards.
  *
  * Time:   monotonic ms, given by the caller. Units: ms, tokens none.
- * Errors: none: a table without room for a row lets everybody go (HEALTH_GO).
+ * Errors: none: a table without room for a row lets everybody go (HEALTH_GO), and so does a
+ *         struct health that is NULL.
  * Blocking: never. Threads: any. Source: providers.md section 9 rules 5 and 9.
  */
 #ifndef STORE_HEALTH_H
@@ -27,6 +29,8 @@
 #define HEALTH_ROWS      2048 /* (provider, model) pairs at one time */
 #define HEALTH_SLUG_MAX  32   /* bytes, NUL included; longer names are cut in listings only */
 #define HEALTH_MODEL_MAX 128
+/* Longer is nobody kept out by a provider's word. */
+#define HEALTH_LIMITED_MAX_MS INT64_C(3600000)
 
 struct health; /* see ledger_health() in store/ledger.h */
 
@@ -64,14 +68,16 @@ enum health_outcome {
 	HEALTH_OK,      /* an answer came, or a stream began with content */
 	HEALTH_FAILED,  /* the provider's doing: refused, reset, silent, 5xx, cut, garbage, bad key
 			 */
-	HEALTH_REFUSED, /* 429: limited until now + limited_ms (0: interval_ms) */
+	HEALTH_REFUSED, /* 429: limited until now + limited_ms (0: interval_ms; at most
+			 * HEALTH_LIMITED_MAX_MS); no failure, and no mending of what is open */
 	HEALTH_NOTHING, /* says nothing about it (the client left, 400, overtaken): a probe is given
 			 * back */
 };
 struct health_report {
 	enum health_outcome outcome;
-	bool probe;      /* health_enter() said HEALTH_PROBE */
-	int64_t ttft_ms; /* > 0: sent to first token, goes into the average (weight 1/8) */
+	bool probe;         /* health_enter() said HEALTH_PROBE … */
+	int64_t entered_ms; /* … at this now_ms: a probe is given back only by whose it still is */
+	int64_t ttft_ms;    /* > 0: sent to first token, goes into the average (weight 1/8) */
 	int64_t limited_ms;
 };
 /* slug and model name the row for listings. *changed (may be NULL): the state is another one than
@@ -92,11 +98,15 @@ struct health_row {
 	uint64_t total, total_failed;
 	int64_t heard_ms; /* how long ago an outcome was told */
 };
-/* Calls f for every row in use, in no order; returns how many. */
+/* Calls f for every row of which something was told, in no order; returns how many. A row whose
+ * names were half written by one that died is left out until its next outcome mends it. */
 size_t health_list(const struct health *h, const struct health_conf *conf, int64_t now_ms,
 	void (*f)(void *ctx, const struct health_row *row), void *ctx);
 
 /* Forgets what is known of a provider ("" = all): an operator's word after mending it. */
 void health_forget(struct health *h, struct slice slug);
+
+/* What the rows take in the hot table: zeros, at an address divisible by 64, are an empty one. */
+size_t health_bytes(void);
 
 #endif

@@ -1,10 +1,10 @@
 /* store/hot.h - the hot table: the memory that all processes of one store share.
  *
  * It holds what admission needs at once: accounts (they follow the journal), meters (how fast),
- * leases (open reservations) and the places of recent records. All of it can be lost: accounts
- * and recent places are made again from checkpoint and journal, and with nobody attached there
- * are no reservations. One robust mutex guards it and is held over memory and page-cache reads
- * only, never over a write, a sync or GDBM.
+ * leases (open reservations), the places of recent records, and how providers fare. All of it
+ * can be lost: accounts and recent places are made again from checkpoint and journal, and with
+ * nobody attached there are no reservations. One robust mutex guards all but the last and is
+ * held over memory and page-cache reads only, never over a write, a sync or GDBM.
  *
  * A change is a transaction of words: hot_begin, hot_set…, hot_commit. The old value of a word
  * is noted before the word changes, so the next owner of the mutex takes a dead owner's half
@@ -30,7 +30,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define HOT_ABI          1
+#define HOT_ABI          2
 #define HOT_ATTACH_MS    10000
 #define HOT_UNDO         320   /* words that one transaction may change */
 #define HOT_ACCOUNTS     32768 /* slots, at least; more when the checkpoint has more rows */
@@ -122,6 +122,7 @@ struct hot {
 	struct meter *meters;
 	struct lease *leases;
 	struct hot_recent *recent;
+	struct health *health; /* changed without the mutex: store/health.h */
 	size_t bytes;
 	int state_fd; /* HOME/state.lock, held shared while attached */
 	bool is_first;

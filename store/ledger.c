@@ -112,6 +112,11 @@ void ledger_close(struct ledger *l)
 	free(l);
 }
 
+struct health *ledger_health(struct ledger *l)
+{
+	return l ? l->hot.health : NULL;
+}
+
 /* ---- a request ---- */
 
 /* Would what is admitted still fit on the disk? */

@@ -37,6 +37,7 @@
 #define LEDGER_NEVER        INT64_MAX
 
 struct ledger;
+struct health;
 
 struct ledger_now {
 	int64_t wall_ms; /* since 1970 UTC */
@@ -69,6 +70,9 @@ struct ledger_conf {
 MUST_CHECK enum err_code ledger_open(
 	struct ledger **out, const struct ledger_conf *conf, struct ledger_now now, struct err *e);
 void ledger_close(struct ledger *l);
+
+/* How providers fare, for as long as the ledger is open; NULL without one. */
+struct health *ledger_health(struct ledger *l);
 
 /* ---- a request ---- */
 
