@@ -1,6 +1,7 @@
 #include "gateway/account_views.h"
 
 #include "base/clock.h"
+#include "gateway/attempts_json.h"
 #include "gateway/policy.h"
 #include "gateway/settle.h"
 
@@ -121,8 +122,33 @@ static void named(struct buf *out, const char *name, const struct usage_names *n
 	buf_fini(&label);
 }
 
-void account_view_generation(
-	const char *id, const struct record *r, const struct usage_names *names, struct buf *out)
+/* The only attempt, or the last one, as far as its line in the ledger goes: what the provider
+ * answered when that failed is not in it. */
+static void write_attempt(const struct record *r, const struct usage_names *names, struct buf *out)
+{
+	const struct record_settle *s = &r->settle;
+	struct buf provider = { 0 }, model = { 0 }, label = { 0 };
+	struct attempt a = { .end = s->status < 400 ? ATTEMPT_OK : ATTEMPT_FAILED,
+		.status = s->status < 400 ? s->status : 0,
+		.took_ms = s->latency_ms,
+		.ttft_ms = s->ttft_ms };
+
+	if (s->flags & RECORD_CLIENT_GONE) {
+		a.end = ATTEMPT_CUT;
+		a.error = ERR_CLIENT_GONE;
+	}
+	names->find(names->ctx, USAGE_BY_PROVIDER, s->provider, &provider, &label);
+	names->find(names->ctx, USAGE_BY_MODEL, s->model, &model, &label);
+	a.slug = provider.len ? buf_cstr(&provider) : NULL;
+	a.model = model.len ? buf_cstr(&model) : NULL;
+	attempts_json_write(&a, s->attempts ? 1 : 0, BUF_MAX_DEFAULT, out);
+	buf_fini(&provider);
+	buf_fini(&model);
+	buf_fini(&label);
+}
+
+void account_view_generation(const char *id, const struct record *r,
+	const struct usage_names *names, struct slice attempts, struct buf *out)
 {
 	static const char *const states[] = { "none", "reported", "estimated", "partial" };
 	const struct record_settle *s = &r->settle;
@@ -165,7 +191,12 @@ void account_view_generation(
 		null(out, "time_to_first_token");
 	integer(out, "generation_time", s->generation_ms);
 	null(out, "moderation_latency");
-	integer(out, "attempts", s->attempts);
+	integer(out, "attempt_count", s->attempts);
+	member(out, "attempts");
+	if (attempts.len)
+		buf_slice_append(out, attempts);
+	else
+		write_attempt(r, names, out);
 	buf_str(out, "}}\n");
 }
 

@@ -22,9 +22,11 @@ void account_view_credits(const struct account *payer, struct buf *out);
 void account_view_key(const struct key_info *key, const struct account *a, int64_t week_microusd,
 	int64_t now_ms, struct buf *out);
 
-/* {"data":{"id","model","total_cost","tokens_prompt",…}}; id as it was asked for. */
-void account_view_generation(
-	const char *id, const struct record *r, const struct usage_names *names, struct buf *out);
+/* {"data":{"id","model","total_cost","tokens_prompt",…,"attempts":[…]}}; id as it was asked for.
+ * attempts: the list that was kept (attempts_json.h), or empty: then the one attempt that r tells
+ * of is listed. */
+void account_view_generation(const char *id, const struct record *r,
+	const struct usage_names *names, struct slice attempts, struct buf *out);
 
 struct account_membership {
 	const struct people_org *org;

@@ -119,7 +119,7 @@ static void a_generation_tells_everything_that_its_line_says(void **state)
 		.usage_state = RECORD_USAGE_PARTIAL,
 		.attempts = 2,
 		.finish_reason = 1 };
-	account_view_generation("req_ab", &r, &names, &out);
+	account_view_generation("req_ab", &r, &names, SLICE(""), &out);
 	is("{\"data\":{\"id\":\"req_ab\",\"upstream_id\":null,"
 	   "\"created_at\":\"2026-11-21T11:59:57.500Z\",\"model\":\"model-5\","
 	   "\"requested_model\":\"model-6\",\"provider_name\":\"provider-7\",\"status\":200,"
@@ -130,7 +130,34 @@ static void a_generation_tells_everything_that_its_line_says(void **state)
 	   "\"native_tokens_reasoning\":20,\"native_tokens_cached\":60,\"cache_write_tokens\":10,"
 	   "\"usage_state\":\"partial\",\"finish_reason\":\"stop\",\"native_finish_reason\":null,"
 	   "\"latency\":2500,\"time_to_first_token\":400,\"generation_time\":2100,"
-	   "\"moderation_latency\":null,\"attempts\":2}}\n");
+	   "\"moderation_latency\":null,\"attempt_count\":2,\"attempts\":[{"
+	   "\"provider\":\"provider-7\",\"model\":\"model-5\",\"status\":200,"
+	   "\"outcome\":\"ok\",\"error\":null,\"begun_ms\":0,\"took_ms\":2500,"
+	   "\"ttft_ms\":400,\"hedge\":false,\"rescue\":false}]}}\n");
+}
+
+static void a_generation_lists_the_attempts_that_were_kept_else_what_its_line_knows(void **state)
+{
+	struct record r = { .type = RECORD_SETTLE, .wall_ms = NOW_MS };
+
+	(void)state;
+	r.settle = (struct record_settle){ .provider = 7, .status = 503, .attempts = 3 };
+	account_view_generation("req_ab", &r, &names, SLICE("[{\"provider\":\"a\"}]"), &out);
+	has("\"attempt_count\":3,\"attempts\":[{\"provider\":\"a\"}]}}\n");
+	buf_reset(&out);
+	/* The status is what the caller got, not what the provider said. */
+	account_view_generation("req_ab", &r, &names, SLICE(""), &out);
+	has("\"attempts\":[{\"provider\":\"provider-7\",\"model\":null,\"status\":null,"
+	    "\"outcome\":\"failed\"");
+	buf_reset(&out);
+	r.settle.status = 200;
+	r.settle.flags = RECORD_CLIENT_GONE;
+	account_view_generation("req_ab", &r, &names, SLICE(""), &out);
+	has("\"outcome\":\"cut\",\"error\":\"client_gone\"");
+	buf_reset(&out);
+	r.settle.attempts = 0;
+	account_view_generation("req_ab", &r, &names, SLICE(""), &out);
+	has("\"attempts\":[]}}");
 }
 
 static void a_profile_without_organisations_does_not_name_them(void **state)
@@ -319,6 +346,9 @@ int main(void)
 		cmocka_unit_test_teardown(credits_and_usage_are_those_of_the_balance, clean),
 		cmocka_unit_test_teardown(a_key_shows_its_budget_in_its_own_window, clean),
 		cmocka_unit_test_teardown(a_generation_tells_everything_that_its_line_says, clean),
+		cmocka_unit_test_teardown(
+			a_generation_lists_the_attempts_that_were_kept_else_what_its_line_knows,
+			clean),
 		cmocka_unit_test_teardown(
 			a_profile_without_organisations_does_not_name_them, clean),
 		cmocka_unit_test_teardown(what_may_be_spent_is_the_least_of_all_limits, clean),
