@@ -39,6 +39,8 @@ void catalog_fini(struct catalog *c)
 		next = o->next;
 		free(o);
 	}
+	json_object_put(c->own_same_tree);
+	json_object_put(c->same_tree);
 	json_object_put(c->made_rows);
 	json_object_put(c->prices_tree);
 	json_object_put(c->found_tree);
@@ -138,10 +140,14 @@ enum err_code catalog_find_files(const struct conf *conf, struct catalog_files *
 		return rc;
 	snprintf(f->path[CATALOG_FILE_PROVIDERS], CATALOG_PATH_MAX, "%s/providers.json", folder);
 	snprintf(f->path[CATALOG_FILE_MODELS], CATALOG_PATH_MAX, "%s/models.json", folder);
-	f->path[CATALOG_FILE_FOUND][0] = f->path[CATALOG_FILE_PRICES][0] = '\0';
+	snprintf(f->path[CATALOG_FILE_SAME], CATALOG_PATH_MAX, "%s/equivalents.json", folder);
+	f->path[CATALOG_FILE_FOUND][0] = f->path[CATALOG_FILE_PRICES][0] =
+		f->path[CATALOG_FILE_OWN_SAME][0] = '\0';
 	if (!home[0])
 		return ERR_OK;
 	rc = home_path(home, "models.json", f->path[CATALOG_FILE_FOUND], e);
+	if (!rc)
+		rc = home_path(home, "equivalents.json", f->path[CATALOG_FILE_OWN_SAME], e);
 	return rc ? rc : home_path(home, "prices.json", f->path[CATALOG_FILE_PRICES], e);
 }
 
@@ -160,6 +166,9 @@ enum err_code catalog_load_files(
 			f->path[CATALOG_FILE_FOUND], f->path[CATALOG_FILE_PRICES], e);
 	if (!rc)
 		rc = catalog_apply_settings(c, conf, e);
+	if (!rc)
+		rc = catalog_read_same(
+			c, f->path[CATALOG_FILE_SAME], f->path[CATALOG_FILE_OWN_SAME], e);
 	if (rc)
 		catalog_fini(c);
 	else
@@ -201,15 +210,20 @@ const struct catalog_model *catalog_model_at(const struct catalog *c, size_t i)
 const struct catalog_provider *catalog_model_server(
 	const struct catalog *c, const struct catalog_model *m)
 {
+	const struct catalog_same *same;
+
 	if (m->provider->configured)
 		return m->provider;
+	same = catalog_same_server(c, m);
+	if (same)
+		return same->provider;
 	/* What a provider gives away, and what runs on the operator's machine, a router does not
 	 * have under the same name. */
 	if (m->free || m->embedding || strcmp(m->provider->auth, "none") == 0)
 		return NULL;
-	for (size_t i = 0; i < c->provider_count; i++)
-		if (c->providers[i].public_ids && c->providers[i].configured)
-			return &c->providers[i];
+	for (size_t i = 0; i < c->router_count; i++)
+		if (c->routers[i]->configured)
+			return c->routers[i];
 	return NULL;
 }
 

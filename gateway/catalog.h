@@ -1,10 +1,10 @@
 /* gateway/catalog.h - the models and providers we know of, read from data files.
  *
- * models.json and providers.json of GATEWAY_CATALOGUE say what exists; over them lie models.json
- * and prices.json of GATEWAY_HOME (prices.h): what providers were found to have, and the
- * operator's prices. The settings say what is configured (a key, or a base URL for providers that
- * need none). Models in the list come from pricing-seed.json; schemas of the listings:
- * kilo-contract.md sections 13 to 15.
+ * models.json and providers.json of GATEWAY_CATALOGUE say what exists, equivalents.json who else
+ * has the same models; over them lie models.json, prices.json (prices.h) and equivalents.json of
+ * GATEWAY_HOME: what providers were found to have, and the operator's word. The settings say what
+ * is configured (a key, or a base URL for providers that need none). Models in the list come from
+ * pricing-seed.json; schemas of the listings: kilo-contract.md sections 13 to 15.
  *
  * Ownership: a catalogue is read once and never changes; all it lends lives until
  *            catalog_fini(). It borrows texts of the settings, which must outlive it.
@@ -58,6 +58,7 @@ struct catalog_model {
 	const struct cost_table *prices;         /* of that provider; NULL = unknown */
 	bool free; /* costs the caller nothing: may be used anonymously */
 	bool embedding;
+	bool prefill; /* goes on with an assistant's message that comes last */
 	bool hidden; /* by the operator: as if it did not exist */
 	bool gone;   /* its provider no longer lists it: not listed here either, but asked for */
 };
@@ -69,6 +70,8 @@ enum catalog_file {
 	CATALOG_FILE_MODELS,
 	CATALOG_FILE_FOUND,
 	CATALOG_FILE_PRICES,
+	CATALOG_FILE_SAME,
+	CATALOG_FILE_OWN_SAME,
 	CATALOG_FILES
 };
 
@@ -102,7 +105,8 @@ const struct catalog_model *catalog_model_at(const struct catalog *c, size_t i);
 const struct catalog_model *catalog_model_find(const struct catalog *c, struct slice id);
 
 /* Who serves the model now: its provider, or, for a paid model whose provider is not configured,
- * the first configured router that knows it by its id. NULL when there is none. */
+ * the first configured one that has the same, else the first configured router that knows it by
+ * its id. NULL when there is none. */
 const struct catalog_provider *catalog_model_server(
 	const struct catalog *c, const struct catalog_model *m);
 

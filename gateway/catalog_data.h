@@ -1,6 +1,6 @@
 /* gateway/catalog_data.h - the inside of a catalogue, for the files that make and read it:
- * catalog.c (lookups), catalog_files.c, catalog_settings.c, catalog_cloud.c, listing.c, route.c.
- * Nobody else.
+ * catalog.c (lookups), catalog_files.c, catalog_settings.c, catalog_cloud.c, catalog_same.c,
+ * listing.c, route.c, equivalents.c. Nobody else.
  */
 #ifndef GATEWAY_CATALOG_DATA_H
 #define GATEWAY_CATALOG_DATA_H
@@ -43,8 +43,25 @@ struct catalog_provider_more {
 	enum catalog_list_unit list_unit;
 };
 
+/* A model that somebody has who did not make it and is no router: a row of equivalents.json. */
+struct catalog_same {
+	const struct catalog_model *model;
+	const struct catalog_provider *provider;
+	const char *native_id;           /* there */
+	struct json_object *also;        /* an array of its other names there; NULL = none */
+	const struct cost_table *prices; /* there; NULL = unknown */
+};
+
+/* Whose models are best asked for where. */
+struct catalog_family {
+	const char *prefix;          /* of ids: "anthropic/" */
+	struct json_object *order;   /* an array of slugs of ours; NULL = none */
+	struct json_object *routers; /* the same in the words of routers; NULL = none */
+};
+
 struct catalog_model_more {
 	struct json_object *row;
+	uint16_t same_first, same_count; /* its rows in catalog.same */
 	const char *price_date; /* the day from which its prices are known; lent by a tree */
 	const char *source;     /* who named them: slug of a provider, "operator"; "" = the file */
 	int preferred;          /* place in the preferred list from 1, 0 = not in it */
@@ -72,6 +89,13 @@ struct catalog {
 	struct catalog_pattern *patterns;
 	size_t pattern_count;
 	struct json_object *router_suffixes;
+	struct json_object *same_tree, *own_same_tree; /* NULL = no such file */
+	struct catalog_same *same; /* those of a model stand together, in the files' order */
+	size_t same_count;
+	struct catalog_family *families; /* the first that fits counts */
+	size_t family_count;
+	const struct catalog_provider **routers; /* with public_ids, configured or not */
+	size_t router_count;
 	bool demo_on;
 	struct catalog_owned *owned; /* everything else that was allocated */
 };
@@ -94,6 +118,24 @@ bool catalog_is_date(const char *s); /* "2026-11-21" */
 MUST_CHECK enum err_code catalog_read_providers(struct catalog *c, const char *file, struct err *e);
 MUST_CHECK enum err_code catalog_read_models(
 	struct catalog *c, const char *file, const char *found, const char *prices, struct err *e);
+
+/* Reads who else has which model, once all models and providers are known. Either file may be
+ * missing; what own, of GATEWAY_HOME, says comes before the other. ERR_CONF names file and member.
+ */
+MUST_CHECK enum err_code catalog_read_same(
+	struct catalog *c, const char *file, const char *own, struct err *e);
+
+/* The row of what p calls name, or of the model with this id there; NULL when there is none. */
+const struct catalog_same *catalog_same_named(
+	const struct catalog *c, const struct catalog_provider *p, struct slice name);
+
+/* The first of a model's rows whose provider is configured; NULL when there is none. */
+const struct catalog_same *catalog_same_server(
+	const struct catalog *c, const struct catalog_model *m);
+
+/* Opens a file of GATEWAY_HOME, which need not be there: then *tree stays NULL. */
+MUST_CHECK enum err_code catalog_open_own(const char *file, const struct schema_row *rows, size_t n,
+	struct json_object **tree, struct json_object **v, struct err *e);
 
 /* Reads these files and applies the settings. */
 MUST_CHECK enum err_code catalog_load_files(const struct conf *conf, const struct catalog_files *f,

@@ -370,6 +370,17 @@ enum err_code catalog_open_file(const char *file, const struct schema_row *rows,
 	return ERR_OK;
 }
 
+static enum err_code list_routers(struct catalog *c, struct err *e)
+{
+	c->routers = catalog_keep(c, (c->provider_count + 1) * sizeof(struct catalog_provider *));
+	if (!c->routers)
+		return no_memory(e);
+	for (size_t i = 0; i < c->provider_count; i++)
+		if (c->providers[i].public_ids)
+			c->routers[c->router_count++] = &c->providers[i];
+	return ERR_OK;
+}
+
 enum err_code catalog_read_providers(struct catalog *c, const char *file, struct err *e)
 {
 	struct json_object *v[ROWS(providers_file)];
@@ -395,5 +406,6 @@ enum err_code catalog_read_providers(struct catalog *c, const char *file, struct
 			return rc;
 	}
 	c->router_suffixes = v[2];
-	return read_patterns(c, v[3], file, e);
+	rc = list_routers(c, e);
+	return rc ? rc : read_patterns(c, v[3], file, e);
 }

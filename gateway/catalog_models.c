@@ -54,6 +54,7 @@ enum {
 	M_PRICE_IMAGE,
 	M_OVERRIDES,
 	M_FREE,
+	M_PREFILL,
 	M_NOTE,
 	M_PRICE_DATE,
 	M_SOURCE,
@@ -83,6 +84,7 @@ static const struct schema_row model_rows[M_COUNT] = {
 	[M_PRICE_IMAGE] = { "price_image", SCHEMA_PRICE, false, false },
 	[M_OVERRIDES] = { "overrides", SCHEMA_LIST, false, false },
 	[M_FREE] = { "free", SCHEMA_SWITCH, false, false },
+	[M_PREFILL] = { "prefill", SCHEMA_SWITCH, false, false },
 	[M_NOTE] = { "note", SCHEMA_TEXT, false, false },
 	[M_PRICE_DATE] = { "price_date", SCHEMA_ID, false, false },
 	[M_SOURCE] = { "source", SCHEMA_ID, false, false },
@@ -204,6 +206,7 @@ static enum err_code read_row(struct catalog *c, struct catalog_model *m, struct
 		.provider = catalog_provider_find(c, slice_of(text(v[M_PROVIDER]))),
 		.free = yes(v[M_FREE]) || slice_ends(slice_of(text(v[M_ID])), ":free"),
 		.max_output = v[M_MAX_OUTPUT] ? json_object_get_int64(v[M_MAX_OUTPUT]) : 0,
+		.prefill = yes(v[M_PREFILL]),
 		.embedding = lists(v[M_OUTPUT], "embeddings") };
 	if (strlen(m->id) >= MODEL_ID_MAX)
 		return schema_fail(place, "id", "is too long", e);
@@ -259,8 +262,7 @@ static const struct schema_row found_file[] = {
 	{ "models", SCHEMA_LIST, true, false },
 };
 
-/* Opens a file of GATEWAY_HOME, which need not be there: then *tree stays NULL. */
-static enum err_code open_own(const char *file, const struct schema_row *rows, size_t n,
+enum err_code catalog_open_own(const char *file, const struct schema_row *rows, size_t n,
 	struct json_object **tree, struct json_object **v, struct err *e)
 {
 	struct stat st;
@@ -445,9 +447,10 @@ enum err_code catalog_read_models(
 	size_t n;
 
 	if (!rc)
-		rc = open_own(found, found_file, ROWS(found_file), &c->found_tree, w, e);
+		rc = catalog_open_own(found, found_file, ROWS(found_file), &c->found_tree, w, e);
 	if (!rc)
-		rc = open_own(prices, prices_file, ROWS(prices_file), &c->prices_tree, x, e);
+		rc = catalog_open_own(
+			prices, prices_file, ROWS(prices_file), &c->prices_tree, x, e);
 	if (rc)
 		return rc;
 	n = json_object_array_length(v[3]) + (c->found_tree ? json_object_array_length(w[3]) : 0);

@@ -83,6 +83,20 @@ struct slice model_name_undated(struct slice name)
 	return name;
 }
 
+static struct slice tail(struct slice s, size_t n)
+{
+	return slice_from(s, s.len > n ? s.len - n : 0);
+}
+
+bool model_name_wants_day(const struct catalog_model *m, struct slice name)
+{
+	struct slice day = slice_from(name, model_name_undated(name).len);
+	struct slice native = slice_of(m->native_id), id = slice_of(m->id);
+
+	return day.len && !slice_eq(tail(native, day.len), day) &&
+	       !slice_eq(tail(id, day.len), day);
+}
+
 static bool same_nocase(struct slice a, struct slice b)
 {
 	return a.len == b.len && strncasecmp(a.ptr, b.ptr, a.len) == 0;

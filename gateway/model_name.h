@@ -20,6 +20,10 @@ bool model_name_is_free(struct slice variant);
 /* The name without the day at its end; the same when it has none. */
 struct slice model_name_undated(struct slice name);
 
+/* Does this name of m have a day that m's maker does not mean by its own name of it? Then it is one
+ * snapshot of the model that is wanted. */
+bool model_name_wants_day(const struct catalog_model *m, struct slice name);
+
 /* The catalogue's model whose id is this but for a day at the end of either; of several the one
  * with the latest day. Hidden ones are passed over. NULL when there is none. */
 const struct catalog_model *model_name_dated(const struct catalog *c, struct slice id);

@@ -11,6 +11,7 @@ struct found {
 	const struct catalog_provider *p;
 	const struct catalog_model *m; /* NULL = not in the catalogue */
 	struct slice native;
+	const struct catalog_same *same; /* p is neither its maker nor a router; else NULL */
 };
 
 static enum err_code take(
@@ -22,6 +23,7 @@ static enum err_code take(
 
 	r->provider = p;
 	r->model = f.m;
+	r->prices = f.same ? f.same->prices : f.m ? f.m->prices : NULL;
 	/* Where ":free" is the provider's own word for it, it is free there, listed or not. */
 	r->free = f.m ? f.m->free : p->public_ids && slice_ends(native, ":free");
 	r->target = (struct target){ .provider = p->provider,
@@ -35,6 +37,7 @@ static enum err_code take(
 		.account_file = p->account_file,
 		.public_id = model,
 		.max_output = f.m ? f.m->max_output : 0,
+		.prefill = f.m && f.m->prefill,
 		.native_id = r->native_id };
 	if (!fits)
 		return err_param(e, ERR_MODEL_NOT_FOUND, "model",
@@ -141,6 +144,17 @@ static const struct catalog_model *model_of(
 	return NULL;
 }
 
+/* What somebody else has that p has, too. */
+static void take_same(const struct catalog *c, struct found *f, struct slice name)
+{
+	f->same = catalog_same_named(c, f->p, name);
+	if (!f->same)
+		return;
+	f->m = f->same->model;
+	if (slice_is_nocase(name, f->m->id))
+		f->native = slice_of(f->same->native_id);
+}
+
 /* What p calls its own model m. Who names a day wants the model of that day. */
 static struct slice native_of(const struct catalog_model *m, struct slice name)
 {
@@ -157,13 +171,16 @@ static bool is_local(const struct catalog *c, const struct catalog_provider *p)
 static enum err_code at_provider(const struct catalog *c, const char *model,
 	const struct catalog_provider *p, struct slice name, struct route *r, struct err *e)
 {
-	struct found f = { p, model_of(c, p, name), name };
+	struct found f = { p, model_of(c, p, name), name, NULL };
 	struct slice base = name, variant;
 
 	if (f.m) {
 		f.native = native_of(f.m, name);
 		return take(c, r, model, f, e);
 	}
+	take_same(c, &f, name);
+	if (f.m)
+		return take(c, r, model, f, e);
 	variant = model_name_variant(c, &base);
 	/* On the operator's own machine whatever is behind the colon may be a tag. */
 	if (variant.len == 0 || is_local(c, p))
@@ -258,9 +275,9 @@ static const struct catalog_provider *by_pattern(
 /* The router for a model whose author is a provider that is not configured. */
 static const struct catalog_provider *router_of(const struct catalog *c)
 {
-	for (size_t i = 0; i < c->provider_count; i++)
-		if (c->providers[i].public_ids && c->providers[i].configured)
-			return &c->providers[i];
+	for (size_t i = 0; i < c->router_count; i++)
+		if (c->routers[i]->configured)
+			return c->routers[i];
 	return NULL;
 }
 
@@ -269,7 +286,7 @@ static enum err_code at_server(const struct catalog *c, const char *model,
 	const struct catalog_model *m, struct slice id, struct slice base, struct route *r,
 	struct err *e)
 {
-	struct found f = { catalog_model_server(c, m), m, id };
+	struct found f = { catalog_model_server(c, m), m, id, NULL };
 
 	if (id.len > base.len && model_name_is_free(slice_from(id, base.len))) {
 		f.p = m->provider->public_ids && m->provider->configured ? m->provider
@@ -279,7 +296,14 @@ static enum err_code at_server(const struct catalog *c, const char *model,
 	}
 	if (!f.p)
 		return unavailable(id, m->provider, e);
-	if (f.p == m->provider && slice_is_nocase(f.p->public_ids ? id : base, m->id))
+	if (f.p != m->provider && model_name_wants_day(m, base)) {
+		f.p = router_of(c);
+		if (!f.p)
+			return unavailable(id, m->provider, e);
+	}
+	if (f.p != m->provider && !f.p->public_ids)
+		take_same(c, &f, slice_of(m->id));
+	else if (f.p == m->provider && slice_is_nocase(f.p->public_ids ? id : base, m->id))
 		f.native = slice_of(m->native_id);
 	else if (f.p == m->provider && !f.p->public_ids)
 		f.native = native_of(m, without_author_of(base));
@@ -291,12 +315,14 @@ static enum err_code latest(
 	const struct catalog *c, const char *model, struct slice id, struct route *r, struct err *e)
 {
 	const struct catalog_model *m = model_name_latest(c, slice_from(id, 1));
-	struct found f = { m ? catalog_model_server(c, m) : router_of(c), m, id };
+	struct found f = { m ? catalog_model_server(c, m) : router_of(c), m, id, NULL };
 
 	if (!f.p)
 		return m ? unavailable(id, m->provider, e) : not_found(c, id, e);
 	if (m && f.p == m->provider)
 		f.native = slice_of(m->native_id);
+	else if (!f.p->public_ids)
+		take_same(c, &f, slice_of(m->id));
 	return take(c, r, model, f, e);
 }
 
@@ -311,16 +337,18 @@ static enum err_code unlisted(const struct catalog *c, const char *model, struct
 		first = catalog_provider_find(c, author);
 		/* "openrouter/auto" is a name of the router's own, "openrouter/a/b" is a/b there.
 		 */
-		if (first && first->configured)
+		if (first && first->configured) {
+			r->named = true;
 			return at_provider(c, model, first,
 				first->takes_whole_id && !memchr(rest.ptr, '/', rest.len) ? id
 											  : rest,
 				r, e);
+		}
 		if (first && (first->public_ids || first->demo || strcmp(first->auth, "none") == 0))
 			return unavailable(id, first, e);
 		p = first ? router_of(c) : NULL;
 		if (p)
-			return take(c, r, model, (struct found){ p, NULL, id }, e);
+			return take(c, r, model, (struct found){ p, NULL, id, NULL }, e);
 	}
 	p = base.len ? by_pattern(c, base, &first) : NULL;
 	if (p)
@@ -328,24 +356,49 @@ static enum err_code unlisted(const struct catalog *c, const char *model, struct
 	return first ? unavailable(id, first, e) : not_found(c, id, e);
 }
 
+/* Without the name by which a client calls the gateway. */
+static struct slice without_client(struct slice id)
+{
+	return slice_starts_nocase(id, "kilocode/") ? slice_from(id, strlen("kilocode/")) : id;
+}
+
+static const struct catalog_model *model_meant(
+	const struct catalog *c, struct slice id, struct slice *base)
+{
+	const struct catalog_model *m = catalog_model_find(c, id);
+
+	*base = id;
+	if (!m) {
+		(void)model_name_variant(c, base);
+		m = catalog_model_find(c, *base);
+	}
+	return m || !base->len ? m : model_name_dated(c, *base);
+}
+
+const struct catalog_model *route_model(
+	const struct catalog *c, struct slice id, struct slice *base)
+{
+	const struct catalog_model *m;
+
+	id = without_client(slice_trim(id));
+	if (slice_starts(id, "~")) {
+		*base = id;
+		m = model_name_latest(c, slice_from(id, 1));
+	} else {
+		m = model_meant(c, id, base);
+	}
+	return m && m->hidden ? NULL : m;
+}
+
 enum err_code route_find(const struct catalog *c, const char *model, struct route *r, struct err *e)
 {
-	struct slice id = slice_trim(slice_of(model)), base;
+	struct slice id = without_client(slice_trim(slice_of(model))), base;
 	const struct catalog_model *m;
 
 	*r = (struct route){ 0 };
-	if (slice_starts_nocase(id, "kilocode/"))
-		id = slice_from(id, strlen("kilocode/"));
 	if (slice_starts(id, "~"))
 		return latest(c, model, id, r, e);
-	base = id;
-	m = catalog_model_find(c, id);
-	if (!m) {
-		(void)model_name_variant(c, &base);
-		m = catalog_model_find(c, base);
-	}
-	if (!m && base.len)
-		m = model_name_dated(c, base);
+	m = model_meant(c, id, &base);
 	if (m && m->hidden)
 		return not_found(c, id, e);
 	return m ? at_server(c, model, m, id, base, r, e) : unlisted(c, model, id, base, r, e);
@@ -361,15 +414,26 @@ enum err_code route_at(const struct catalog *c, const char *model, const struct 
 	if (!p->provider)
 		return unavailable(name, p, e);
 	if (m && m->provider == p)
-		return take(c, r, model, (struct found){ p, m, slice_of(m->native_id) }, e);
+		return take(c, r, model, (struct found){ p, m, slice_of(m->native_id), NULL }, e);
 	if (m && p->public_ids)
-		return take(c, r, model, (struct found){ p, m, slice_of(m->id) }, e);
+		return take(c, r, model, (struct found){ p, m, slice_of(m->id), NULL }, e);
 	m = is_native ? model_of(c, p, name) : NULL;
 	if (is_native)
-		return take(c, r, model, (struct found){ p, m, m ? native_of(m, name) : name }, e);
+		return take(c, r, model,
+			(struct found){ p, m, m ? native_of(m, name) : name, NULL }, e);
 	/* Nobody but routers knows a model by its author. */
 	return at_provider(
 		c, model, p, rest.len && catalog_provider_find(c, author) ? rest : name, r, e);
+}
+
+enum err_code route_by(const struct catalog *c, const char *model, struct route_way w,
+	struct route *r, struct err *e)
+{
+	enum err_code rc =
+		take(c, r, model, (struct found){ w.provider, w.model, w.native, NULL }, e);
+
+	r->prices = w.prices;
+	return rc;
 }
 
 const struct catalog_provider *route_maker(const struct catalog *c, struct slice id)
