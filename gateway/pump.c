@@ -11,29 +11,7 @@
 #include <unistd.h>
 
 #define EVENTS_MAX 256
-#define SCAN_MS    100 /* deadlines are looked at this often at most */
-
-/* ---- the client's descriptor ---- */
-
-static void watch_client(struct pump *p, struct transfer *t, uint32_t bits)
-{
-	struct epoll_event ev = { .events = bits, .data.ptr = t };
-
-	if (t->client_fd < 0 || bits == t->watching)
-		return;
-	if (!bits)
-		epoll_ctl(p->epoll, EPOLL_CTL_DEL, t->client_fd, NULL);
-	else
-		epoll_ctl(p->epoll, t->watching ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, t->client_fd, &ev);
-	t->watching = bits;
-}
-
-static uint32_t wanted_bits(const struct transfer *t)
-{
-	/* By edges: mod_cgid half-closes its socket behind the body, which stays a hang-up for
-	 * ever. */
-	return (uint32_t)EPOLLET | EPOLLIN | EPOLLRDHUP | (t->full ? (uint32_t)EPOLLOUT : 0u);
-}
+#define PAUSE_MS   10 /* how late a pause may end, where deadlines wait for SCAN_MS */
 
 /* ---- what operations decide ---- */
 
@@ -53,11 +31,11 @@ bool pump_goes_on(struct pump *p, struct transfer *t, enum job_next next)
 	}
 	switch (next) {
 	case JOB_FULL:
-		if (!t->full) {
+		if (!t->full && j->client) {
 			t->full = true;
 			t->full_since_ms = p->now_ms;
 			pump_look_by(p, p->now_ms + j->client_stall_ms);
-			watch_client(p, t, wanted_bits(t));
+			pump_watch(p, t);
 		}
 		return true;
 	case JOB_MORE:
@@ -94,59 +72,122 @@ static void free_dead(struct pump *p)
 	}
 }
 
-void pump_finish(struct pump *p, struct transfer *t, enum err_code rc)
+/* Takes the job away from its transfer. */
+static struct job *part(struct pump *p, struct transfer *t)
 {
 	struct job *j = t->job;
 
-	watch_client(p, t, 0);
+	if (j->wrote)
+		t->last_write_ms = p->now_ms;
+	pump_leave_client(p, t);
 	t->job = NULL;
-	j->rc = rc;
-	sem_post(&j->ended); /* from here on j is not ours */
+	j->transfer = NULL;
+	return j;
 }
 
-static void fail(struct pump *p, struct transfer *t, enum err_code rc)
+void pump_finish(struct pump *p, struct transfer *t, enum err_code rc)
 {
-	pump_finish(p, t, rc);
+	pump_give_back(p, part(p, t), rc);
+}
+
+void pump_end(struct pump *p, struct transfer *t, enum err_code rc)
+{
+	struct job *j = part(p, t);
+
+	/* The request is the job's, and as long as the transfer lives curl may read it. */
 	retire(p, t);
+	pump_give_back(p, j, rc);
 }
 
 static void start(struct pump *p, struct job *j)
 {
-	struct transfer *t = calloc(1, sizeof(*t));
+	struct transfer *t;
 
+	if (j->called_off) {
+		pump_give_back(p, j, pump_overtaken(j));
+		return;
+	}
+	t = calloc(1, sizeof(*t));
 	if (!t) {
-		j->rc = err_set(&j->err, ERR_NO_MEMORY, "out of memory");
-		sem_post(&j->ended);
+		pump_give_back(p, j, err_set(&j->err, ERR_NO_MEMORY, "out of memory"));
 		return;
 	}
 	t->pump = p;
 	t->job = j;
-	t->client_fd = j->client ? sink_fd(j->client) : -1;
 	t->started_ms = t->last_byte_ms = t->last_write_ms = p->now_ms;
 	t->prev = p->all.prev;
 	t->next = &p->all;
 	t->prev->next = t->next->prev = t;
+	j->transfer = t;
+	pump_take_client(p, t, j->client);
+	if (!j->req) {
+		pump_look_by(p, p->now_ms + (j->pause_ms < SCAN_MS ? j->pause_ms : SCAN_MS));
+		pump_watch(p, t);
+		return;
+	}
 	pump_look_by(p, p->now_ms + SCAN_MS);
 	if (!wire_begin(p, t))
-		fail(p, t, err_set(&j->err, ERR_NO_MEMORY, "the transfer could not be set up"));
+		pump_end(p, t, err_set(&j->err, ERR_NO_MEMORY, "the transfer could not be set up"));
+}
+
+/* ---- what request threads order ---- */
+
+enum err_code pump_overtaken(struct job *j)
+{
+	return err_set(&j->err, ERR_OVERTAKEN, "another attempt was faster");
+}
+
+static void obey(struct pump *p, struct job *j)
+{
+	struct job_order order = pump_take_order(p, j);
+	struct transfer *t = j->transfer;
+
+	if (!t) { /* in the queue */
+		j->called_off = j->called_off || order.cancel;
+		j->client = order.client ? order.client : j->client;
+	} else if (t->overtaken) {
+		return; /* ends with the round */
+	} else if (order.cancel) {
+		pump_end(p, t, pump_overtaken(j));
+	} else if (order.client != j->client) {
+		pump_take_client(p, t, order.client);
+		pump_watch(p, t);
+		pump_look_by(p, p->now_ms + SCAN_MS);
+	}
+}
+
+static void obey_all(struct pump *p)
+{
+	struct job *j;
+
+	while ((j = pump_first_order(p)))
+		obey(p, j);
+}
+
+/* Not while their operations are called, be it by curl: after all else in the round. */
+static void end_overtaken(struct pump *p)
+{
+	while (p->overtaken) {
+		struct transfer *t = p->overtaken;
+
+		p->overtaken = t->next_overtaken;
+		if (!t->dead)
+			pump_end(p, t, pump_overtaken(t->job));
+	}
 }
 
 /* ---- how a transfer ended ---- */
 
-void pump_ended(struct pump *p, struct transfer *t, int failure)
+static enum err_code outcome(struct transfer *t, int failure)
 {
 	struct job *j = t->job;
 	enum err_code rc;
 	enum job_next next;
 
-	if (!j) {
-		retire(p, t);
-		return;
-	}
-	if (t->verdict) {
-		fail(p, t, j->err.code);
-		return;
-	}
+	if (t->overtaken)
+		return pump_overtaken(j);
+	if (t->verdict)
+		return j->err.code;
 	rc = failure ? wire_failure(t, failure, &j->err) : ERR_OK;
 	if (t->head_done) {
 		next = j->ops->on_end(j, failure != 0, &j->err);
@@ -158,17 +199,83 @@ void pump_ended(struct pump *p, struct transfer *t, int failure)
 		rc = err_set(&j->err, ERR_UPSTREAM_CONNECT,
 			"the provider closed the connection without an answer");
 	}
-	fail(p, t, rc);
+	return rc;
+}
+
+void pump_ended(struct pump *p, struct transfer *t, int failure)
+{
+	if (t->job && failure) {
+		pump_end(p, t, outcome(t, failure));
+		return;
+	}
+	/* All is said, and the request thread need not wait for what is left to do. */
+	if (t->job)
+		pump_finish(p, t, outcome(t, failure));
+	retire(p, t);
 }
 
 /* ---- time ---- */
 
-/* The time when t next needs a look; acts on what is already due. INT64_MAX once it has ended. */
+/* These act on what is due, and give the time when t next needs a look, unless it is dead then. */
+
+static int64_t look_at_bytes(struct pump *p, struct transfer *t)
+{
+	struct job *j = t->job;
+	int64_t limit =
+		t->body_begun ? t->last_byte_ms + j->idle_ms : t->started_ms + j->first_byte_ms;
+	enum job_next next;
+
+	if (p->now_ms < limit)
+		return limit;
+	next = t->body_begun ? j->ops->on_idle(j, &j->err) : JOB_MORE;
+	if (next == JOB_MORE)
+		pump_end(p, t,
+			t->body_begun ? err_set(&j->err, ERR_UPSTREAM_TIMEOUT,
+						"the provider fell silent (GATEWAY_IDLE_TIMEOUT)")
+				      : err_set(&j->err, ERR_UPSTREAM_TIMEOUT,
+						"the provider sent nothing in time "
+						"(GATEWAY_FIRST_BYTE_TIMEOUT)"));
+	else
+		pump_end(p, t, next == JOB_DONE ? ERR_OK : j->err.code);
+	return INT64_MAX;
+}
+
+static int64_t look_at_heart(struct pump *p, struct transfer *t)
+{
+	struct job *j = t->job;
+	enum job_next next;
+
+	if (p->now_ms < t->last_write_ms + j->heartbeat_ms)
+		return t->last_write_ms + j->heartbeat_ms;
+	next = j->ops->on_beat(j, &j->err);
+	t->last_write_ms = p->now_ms;
+	if (pump_goes_on(p, t, next))
+		return p->now_ms + j->heartbeat_ms;
+	pump_end(p, t, next == JOB_DONE ? ERR_OK : j->err.code);
+	return INT64_MAX;
+}
+
+static int64_t look_at_room(struct pump *p, struct transfer *t)
+{
+	struct job *j = t->job;
+
+	if (p->now_ms < t->full_since_ms + j->client_stall_ms)
+		return t->full_since_ms + j->client_stall_ms;
+	pump_end(p, t,
+		err_set(&j->err, ERR_CLIENT_GONE,
+			"the client took nothing for too long (GATEWAY_CLIENT_STALL)"));
+	return INT64_MAX;
+}
+
+static int64_t sooner(int64_t a_ms, int64_t b_ms)
+{
+	return a_ms < b_ms ? a_ms : b_ms;
+}
+
 static int64_t look_at(struct pump *p, struct transfer *t, int64_t drain_ms)
 {
 	struct job *j = t->job;
-	int64_t due, limit;
-	enum job_next next;
+	int64_t due;
 
 	if (!j) {
 		if (p->now_ms < t->linger_until_ms)
@@ -176,121 +283,61 @@ static int64_t look_at(struct pump *p, struct transfer *t, int64_t drain_ms)
 		retire(p, t);
 		return INT64_MAX;
 	}
+	if (t->overtaken)
+		return INT64_MAX;
 	/* The client is watched only from here on: a short request never pays for it. */
 	if (!t->watching)
-		watch_client(p, t, wanted_bits(t));
+		pump_watch(p, t);
 	if (p->now_ms >= drain_ms) {
-		fail(p, t,
+		pump_end(p, t,
 			err_set(&j->err, ERR_BUSY,
 				"the gateway is being restarted: send the request again"));
 		return INT64_MAX;
 	}
 	if (p->now_ms >= j->deadline_mono_ms) {
-		fail(p, t,
+		pump_end(p, t,
 			err_set(&j->err, ERR_UPSTREAM_TIMEOUT,
 				"the answer took longer than allowed (GATEWAY_DEADLINE)"));
 		return INT64_MAX;
 	}
-	due = drain_ms < j->deadline_mono_ms ? drain_ms : j->deadline_mono_ms;
-	if (t->full) {
-		limit = t->full_since_ms + j->client_stall_ms;
-		if (p->now_ms >= limit) {
-			fail(p, t,
-				err_set(&j->err, ERR_CLIENT_GONE,
-					"the client took nothing for too long "
-					"(GATEWAY_CLIENT_STALL)"));
+	due = sooner(drain_ms, j->deadline_mono_ms);
+	if (!j->req) {
+		if (p->now_ms >= t->started_ms + j->pause_ms) {
+			pump_end(p, t, ERR_OK);
 			return INT64_MAX;
 		}
-		return limit < due ? limit : due;
+		due = sooner(due, t->started_ms + j->pause_ms);
 	}
-	limit = t->body_begun ? t->last_byte_ms + j->idle_ms : t->started_ms + j->first_byte_ms;
-	if (p->now_ms >= limit) {
-		next = t->body_begun ? j->ops->on_idle(j, &j->err) : JOB_MORE;
-		if (next == JOB_MORE)
-			fail(p, t,
-				t->body_begun
-					? err_set(&j->err, ERR_UPSTREAM_TIMEOUT,
-						  "the provider fell silent (GATEWAY_IDLE_TIMEOUT)")
-					: err_set(&j->err, ERR_UPSTREAM_TIMEOUT,
-						  "the provider sent nothing in time "
-						  "(GATEWAY_FIRST_BYTE_TIMEOUT)"));
-		else
-			fail(p, t, next == JOB_DONE ? ERR_OK : j->err.code);
-		return INT64_MAX;
-	}
-	if (limit < due)
-		due = limit;
-	if (j->heartbeat_ms > 0) {
-		limit = t->last_write_ms + j->heartbeat_ms;
-		if (p->now_ms >= limit) {
-			next = j->ops->on_beat(j, &j->err);
-			t->last_write_ms = p->now_ms;
-			if (!pump_goes_on(p, t, next)) {
-				fail(p, t, next == JOB_DONE ? ERR_OK : j->err.code);
-				return INT64_MAX;
-			}
-			limit = p->now_ms + j->heartbeat_ms;
-		}
-		if (limit < due)
-			due = limit;
-	}
+	if (t->full)
+		return sooner(due, look_at_room(p, t));
+	if (j->req)
+		due = sooner(due, look_at_bytes(p, t));
+	if (t->job && j->client && j->heartbeat_ms > 0)
+		due = sooner(due, look_at_heart(p, t));
 	return due;
 }
 
 static void scan(struct pump *p, int64_t drain_ms)
 {
-	int64_t soonest = INT64_MAX, due;
+	int64_t soonest = INT64_MAX, due, least;
 
 	for (struct transfer *t = p->all.next, *next; t != &p->all; t = next) {
 		next = t->next;
 		due = look_at(p, t, drain_ms);
-		if (due < soonest)
-			soonest = due;
+		if (t->dead)
+			continue;
+		least = p->now_ms + (t->easy ? SCAN_MS : PAUSE_MS);
+		soonest = sooner(soonest, due < least ? least : due);
 	}
-	if (soonest != INT64_MAX && soonest < p->now_ms + SCAN_MS)
-		soonest = p->now_ms + SCAN_MS;
 	p->scan_due_ms = soonest;
 }
 
 /* ---- the loop ---- */
 
-static void on_client(struct pump *p, struct transfer *t, uint32_t bits)
-{
-	struct job *j = t->job;
-	enum sink_state state;
-
-	if (t->dead || !j)
-		return;
-	if (bits & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) && sink_is_gone(j->client)) {
-		fail(p, t, err_set(&j->err, ERR_CLIENT_GONE, "the client has left"));
-		return;
-	}
-	if (!(bits & EPOLLOUT) || !t->full)
-		return;
-	state = sink_flush(j->client);
-	if (state == SINK_GONE) {
-		fail(p, t, err_set(&j->err, ERR_CLIENT_GONE, "the client has left"));
-		return;
-	}
-	if (state == SINK_FULL)
-		return;
-	t->full = false;
-	t->last_byte_ms = t->last_write_ms = p->now_ms;
-	watch_client(p, t, wanted_bits(t));
-	pump_look_by(p, p->now_ms + SCAN_MS); /* the other limits count again */
-	if (t->paused) {
-		t->paused = false;
-		/* What was held back is delivered in this call; its failure ends the transfer. */
-		int failure = wire_resume(t);
-
-		if (failure)
-			pump_ended(p, t, failure);
-	}
-}
-
 static void take_jobs(struct pump *p, int64_t *drain_ms, bool *stop)
 {
 	struct job *j, *next;
+	bool ordered;
 	uint64_t n;
 
 	if (read(p->wake, &n, sizeof(n)) < 0 && errno != EAGAIN)
@@ -299,12 +346,16 @@ static void take_jobs(struct pump *p, int64_t *drain_ms, bool *stop)
 	j = p->queue;
 	p->queue = NULL;
 	p->queue_end = &p->queue;
+	ordered = p->orders;
 	if (p->drain_ms != *drain_ms) {
 		*drain_ms = p->drain_ms;
 		p->scan_due_ms = p->now_ms;
 	}
 	*stop = p->stop;
 	pthread_mutex_unlock(&p->lock);
+	/* Before anything is begun: what was called off meanwhile never is. */
+	if (ordered)
+		obey_all(p);
 	for (; j; j = next) {
 		next = j->next;
 		start(p, j);
@@ -343,7 +394,7 @@ static void *run(void *arg)
 				continue;
 			}
 			if (!(what & 1)) {
-				on_client(p, events[i].data.ptr, bits);
+				pump_on_client(p, events[i].data.ptr, bits);
 				continue;
 			}
 			wire_event(p, EVENT_FD(what), bits);
@@ -355,6 +406,7 @@ static void *run(void *arg)
 		wire_reap(p);
 		if (p->now_ms >= p->scan_due_ms)
 			scan(p, drain_ms);
+		end_overtaken(p);
 		free_dead(p);
 	}
 	return NULL;
@@ -391,6 +443,7 @@ enum err_code pump_start(const struct pump_conf *conf, struct pump **out, struct
 	p->curl_due_ms = -1;
 	p->scan_due_ms = p->drain_ms = INT64_MAX;
 	p->queue_end = &p->queue;
+	p->orders_end = &p->orders;
 	p->all.prev = p->all.next = &p->all;
 	pthread_mutex_init(&p->lock, NULL);
 	p->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -417,15 +470,6 @@ enum err_code pump_start(const struct pump_conf *conf, struct pump **out, struct
 	return ERR_OK;
 }
 
-static void wake(struct pump *p)
-{
-	uint64_t one = 1;
-
-	/* It can only fail when the counter is full, and then the pump is awake anyway. */
-	if (write(p->wake, &one, sizeof(one)) < 0)
-		return;
-}
-
 void pump_stop(struct pump *p)
 {
 	if (!p)
@@ -433,7 +477,7 @@ void pump_stop(struct pump *p)
 	pthread_mutex_lock(&p->lock);
 	p->stop = true;
 	pthread_mutex_unlock(&p->lock);
-	wake(p);
+	pump_wake(p);
 	pthread_join(p->thread, NULL);
 	while (p->all.next != &p->all)
 		retire(p, p->all.next);
@@ -446,31 +490,5 @@ void pump_drain(struct pump *p, int64_t deadline_mono_ms)
 	pthread_mutex_lock(&p->lock);
 	p->drain_ms = deadline_mono_ms;
 	pthread_mutex_unlock(&p->lock);
-	wake(p);
-}
-
-enum err_code pump_run(struct pump *p, struct job *j, struct err *e)
-{
-	bool first;
-
-	j->status = 0;
-	j->bytes_in = 0;
-	j->content_type[0] = '\0';
-	j->retry_after_ms = -1;
-	j->err = (struct err){ 0 };
-	j->next = NULL;
-	sem_init(&j->ended, 0, 0);
-	pthread_mutex_lock(&p->lock);
-	first = !p->queue;
-	*p->queue_end = j;
-	p->queue_end = &j->next;
-	pthread_mutex_unlock(&p->lock);
-	if (first)
-		wake(p);
-	while (sem_wait(&j->ended) && errno == EINTR)
-		;
-	sem_destroy(&j->ended);
-	if (j->rc && e)
-		*e = j->err;
-	return j->rc;
+	pump_wake(p);
 }

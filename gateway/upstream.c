@@ -25,6 +25,8 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
 	enum job_next next;
 
 	n *= size;
+	if (t->overtaken)
+		return 0;
 	if (!j) {
 		t->linger_bytes += n;
 		return t->linger_bytes > LINGER_BYTES ? 0 : n;
@@ -86,6 +88,8 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *ctx)
 	int64_t ms;
 
 	n *= size;
+	if (t->overtaken)
+		return 0;
 	if (!j || t->head_done)
 		return n;                   /* trailers */
 	if (slice_starts(value, "HTTP/")) { /* a new head: the one before was a 1xx */

@@ -1,14 +1,16 @@
 /* gateway/upstream.h - the pump: one thread that carries every upstream transfer of the process.
  *
- * A request thread fills a job and calls pump_run(), which sleeps until the job has ended. In
- * between the pump calls the job's operations as bytes arrive, watches the client's descriptor
- * for its leaving and for room to write, and keeps every deadline. HTTP/2 where the provider
- * offers it, kept connections, TLS always verified, no redirects, http and https only, no proxy
- * but the configured one (DESIGN.md section 2).
+ * A request thread fills a job and calls pump_run(), which sleeps until the job has ended; or it
+ * submits several and waits for the first of them. In between the pump calls the job's operations
+ * as bytes arrive, watches the client's descriptor for its leaving and for room to write, and keeps
+ * every deadline. HTTP/2 where the provider offers it, kept connections, TLS always verified, no
+ * redirects, http and https only, no proxy but the configured one (DESIGN.md section 2).
  *
- * Ownership: a job is the request thread's until pump_run, the pump's until it returns.
+ * Ownership: a job is the request thread's until submitted, the pump's until it has ended.
  * Blocking:  pump_run blocks up to the job's deadline; operations must never block.
- * Threads:   operations run on the pump thread; pump_run and pump_drain may be called by any other.
+ * Threads:   operations run on the pump thread, and job_overtake() with them; pump_drain may be
+ *            called by any other. What concerns a job or its group is called by the request
+ *            thread it belongs to.
  */
 #ifndef GATEWAY_UPSTREAM_H
 #define GATEWAY_UPSTREAM_H
@@ -91,31 +93,48 @@ struct job {
 	uint64_t bytes_in;      /* of the body */
 	struct err err;         /* when pump_run returned an error */
 
-	/* the pump's */
+	/* the pump's; rc is for all once the job has ended */
 	enum err_code rc;
-	_Atomic bool has_ended;
+	_Atomic int phase; /* enum job_phase */
 	struct job_group *group;
-	struct transfer *transfer;
-	struct job *next;
-	struct job *overtaken; /* by this one: see job_overtake() */
+	struct transfer *transfer; /* NULL = not begun yet */
+	struct job *next;          /* in the queue */
+	bool called_off;           /* before it was begun */
+	struct job_order {         /* what its request thread wants of it; pump.lock guards it */
+		bool cancel;
+		struct sink *client; /* NULL = keeps the one it has */
+		struct job *next, **at;
+	} order;
 };
 
-/* Jobs that one request thread waits for together. */
+/* Only the pump ends a job, only its request thread gives orders. */
+enum job_phase {
+	JOB_RUNS,
+	JOB_ORDERED, /* runs, and is in the pump's list of orders */
+	JOB_ENDED,
+};
+
+/* Jobs that one request thread waits for together, and that answer the same client. */
 struct job_group {
-	sem_t stirred; /* posted when one of them ends */
+	sem_t stirred;        /* posted once by each job that ends */
+	unsigned outstanding; /* posts that were not taken yet: the request thread's */
+	/* how the client was left, for the next job that gets it: the pump's */
+	int64_t last_write_ms; /* 0 = it had no job yet */
+	int64_t full_since_ms; /* 0 = not full */
 };
 void job_group_init(struct job_group *g);
 void job_group_fini(struct job_group *g); /* none of its jobs may be running */
 
 /* Hands a job to the pump and returns at once. From here to its end it is the pump's, which is
- * when job_has_ended(); then j->rc and j->err tell how. */
+ * when job_has_ended(); then j->rc and j->err tell how, and it may be freed or submitted anew. */
 void pump_submit(struct pump *p, struct job *j, struct job_group *g);
 MUST_CHECK bool job_has_ended(const struct job *j);
-/* Sleeps until a job of the group has ended since the last call, or until_mono_ms (INT64_MAX: for
- * ever; jobs have deadlines). False: it was the time. */
+/* Sleeps until a job of the group has ended, or until_mono_ms (INT64_MAX: for ever; jobs have
+ * deadlines). Each end makes one call return true, be it that the caller has seen it before. False:
+ * it was the time. */
 bool job_group_wait(struct job_group *g, int64_t until_mono_ms);
-/* Ends a job early, with ERR_OVERTAKEN; the caller waits for its end as for any other. A job that
- * has ended is left alone. */
+/* Ends a job early, with ERR_OVERTAKEN; the caller waits for its end as for any other, and it may
+ * end of itself meanwhile. A job that has ended is left alone. */
 void pump_cancel(struct pump *p, struct job *j);
 
 /* j runs without a client; from the pump's next round on it has this one, which no running job
@@ -123,9 +142,9 @@ void pump_cancel(struct pump *p, struct job *j);
 void pump_give_client(struct pump *p, struct job *j, struct sink *client);
 
 /* From an operation of j only: j answers the client. The client of `other` (a job of the same
- * group, running or ended) becomes j's, to be watched and written to by j alone from now on; when
- * it still runs, other ends with ERR_OVERTAKEN before the pump's round is over, and none of its
- * operations is called again. */
+ * group, running or ended, not freed) becomes j's, to be watched and written to by j alone from now
+ * on; when it still runs, other ends with ERR_OVERTAKEN before the pump's round is over, and none
+ * of its operations is called again. */
 void job_overtake(struct job *j, struct job *other);
 
 /* Submits a job and waits for its end. ERR_OK after JOB_DONE (or a good end of the body);
