@@ -37,7 +37,25 @@ enum err_code chat_read_model(struct json_value v, char *out, struct err *e)
 	return ERR_OK;
 }
 
-static enum err_code check_messages(struct json_value v, struct err *e)
+/* The role of a message; and does it call a tool, or say what one gave? */
+static struct json_value read_role(struct json_value message, bool *uses_tools)
+{
+	struct json_value role = { JSON_ABSENT, { "", 0 } }, v;
+	struct json_iter it;
+	struct slice key;
+
+	json_iter_init(&it, message);
+	while (json_iter_next(&it, &key, &v))
+		if (json_str_is(key, "role"))
+			role = v;
+		else if (key.len > strlen("tool_calls") && json_str_is(key, "tool_calls"))
+			*uses_tools = true;
+	if (json_str_is(role.raw, "tool"))
+		*uses_tools = true;
+	return role;
+}
+
+static enum err_code check_messages(struct json_value v, bool *uses_tools, struct err *e)
 {
 	struct json_iter it;
 	struct json_value message;
@@ -54,7 +72,7 @@ static enum err_code check_messages(struct json_value v, struct err *e)
 			snprintf(where, sizeof(where), "messages[%zu]", n);
 			return err_param(e, ERR_BAD_REQUEST, where, "%s must be an object", where);
 		}
-		if (json_get(message, "role").kind != JSON_STRING) {
+		if (read_role(message, uses_tools).kind != JSON_STRING) {
 			snprintf(where, sizeof(where), "messages[%zu].role", n);
 			return err_param(e, ERR_BAD_REQUEST, where,
 				"%s must be a string such as \"user\"", where);
@@ -137,7 +155,7 @@ enum err_code chat_parse(
 	if (!rc)
 		rc = chat_read_model(req->field[CHAT_MODEL].value, req->model, e);
 	if (!rc)
-		rc = check_messages(req->field[CHAT_MESSAGES].value, e);
+		rc = check_messages(req->field[CHAT_MESSAGES].value, &req->uses_tools, e);
 	if (!rc)
 		rc = chat_read_stream(req, e);
 	if (!rc)

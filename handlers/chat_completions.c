@@ -1,6 +1,20 @@
 /* handlers/chat_completions.c - POST …/chat/completions: a chat request from start to end. */
 #include "gateway/chat.h"
+#include "gateway/providers/tool_repair.h"
 #include "handlers/common/paid.h"
+
+/* Puts right which result belongs to which call of a tool. */
+static enum err_code repair_tools(struct paid *p, const struct json_limits *limits, struct err *e)
+{
+	struct buf body = { 0 };
+	enum err_code rc = tool_repair(&p->req, &body, e);
+
+	if (rc || !body.len)
+		return rc;
+	buf_fini(&p->body); /* which p->req pointed to, perhaps */
+	p->body = body;
+	return chat_parse(buf_slice(&p->body), limits, &p->req, e);
+}
 
 static enum err_code read_request(struct exchange *x, struct paid *p, struct err *e)
 {
@@ -12,6 +26,8 @@ static enum err_code read_request(struct exchange *x, struct paid *p, struct err
 		return rc;
 	rc = chat_parse(body, &limits, &p->req, e);
 	paid_note(x, p);
+	if (!rc)
+		rc = repair_tools(p, &limits, e);
 	if (rc)
 		return rc;
 	p->prompt_tokens = chat_estimate_prompt_tokens(&p->req);

@@ -50,6 +50,7 @@ struct chat_req {
 	char model[MODEL_ID_MAX];              /* as the client wrote it, trimmed */
 	bool stream;
 	bool include_usage; /* the client asked for the usage chunk */
+	bool uses_tools;    /* a message calls a tool or says what one gave */
 	int64_t n;          /* choices asked for, 1..128 */
 	int64_t max_tokens; /* max_completion_tokens, else max_tokens, else 0 */
 };
