@@ -150,9 +150,10 @@ struct quirks {
 	enum system_place system;
 	enum thoughts thoughts;
 	enum thoughts_needed needed;
-	const char *prefill; /* marks an assistant's message that comes last */
-	unsigned id_exact;   /* ids of calls have exactly so many letters and digits; 0 = any */
-	unsigned id_max;     /* and at most so many bytes; 0 = any */
+	const char *prefill;  /* marks an assistant's message that comes last */
+	bool repeats_prefill; /* the answer begins with that message */
+	unsigned id_exact;    /* ids of calls have exactly so many letters and digits; 0 = any */
+	unsigned id_max;      /* and at most so many bytes; 0 = any */
 	enum choice_words choice;
 	enum answer_formats formats;
 

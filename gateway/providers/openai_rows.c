@@ -255,8 +255,8 @@ static const struct saying huggingface_says[] = {
 	.affinity = "x-affinity", .walks = true, .no_developer = true, .no_name = true, \
 	.bridges = true, .reads_arguments = true, .wants_parameters = true, \
 	.no_strict_tools = true, .message_members = NAMES("prefix"), .system = SYSTEM_IN_FRONT, \
-	.thoughts = THOUGHTS_NONE, .prefill = "prefix", .id_exact = 9, .choice = CHOICE_ANY, \
-	.efforts = effort_unknown
+	.thoughts = THOUGHTS_NONE, .prefill = "prefix", .repeats_prefill = true, .id_exact = 9, \
+	.choice = CHOICE_ANY, .efforts = effort_unknown
 
 /* Its endpoint in OpenAI's shape answers 400 to a name it does not know. */
 #define GOOGLE_DROPS \
