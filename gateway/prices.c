@@ -3,8 +3,6 @@
 #include "store/home.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #define WAIT_MS        5000
@@ -54,36 +52,6 @@ bool prices_are_same(struct json_object *a, struct json_object *b)
 static enum err_code no_memory(struct err *e)
 {
 	return err_set(e, ERR_NO_MEMORY, "no memory for the prices");
-}
-
-/* home/name becomes text, or stays as it is. */
-static enum err_code replace(const char *home, const char *name, struct slice text, struct err *e)
-{
-	char path[HOME_PATH_MAX], aside[HOME_PATH_MAX], aside_name[64];
-	enum err_code rc;
-	int fd;
-
-	snprintf(aside_name, sizeof(aside_name), "%s.new", name);
-	rc = home_path(home, name, path, e);
-	if (!rc)
-		rc = home_path(home, aside_name, aside, e);
-	if (rc)
-		return rc;
-	if (unlink(aside) != 0 && errno != ENOENT)
-		return err_set(e, ERR_STORE, "%s: %s", aside, strerror(errno));
-	fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return err_set(e, ERR_STORE, "%s: %s", aside, strerror(errno));
-	if (write(fd, text.ptr, text.len) != (ssize_t)text.len || fsync(fd) != 0)
-		rc = err_set(e, ERR_STORE, "%s: %s", aside, strerror(errno));
-	if (!rc)
-		rc = home_give(fd, home, e);
-	close(fd);
-	if (!rc && rename(aside, path) != 0)
-		rc = err_set(e, ERR_STORE, "%s: %s", path, strerror(errno));
-	if (rc)
-		(void)unlink(aside);
-	return rc ? rc : home_sync(home, e);
 }
 
 static enum err_code take_turn(const struct conf *conf, const char **home, int *fd, struct err *e)
@@ -174,7 +142,7 @@ static enum err_code try_words(
 	enum err_code rc = catalog_find_files(conf, &f, e);
 
 	if (!rc)
-		rc = replace(home, "prices.try", text, e);
+		rc = home_replace(home, "prices.try", text, e);
 	if (!rc)
 		rc = home_path(home, "prices.try", f.path[CATALOG_FILE_PRICES], e);
 	if (rc)
@@ -211,7 +179,7 @@ enum err_code prices_say(const struct conf *conf, const struct prices_word *w, s
 		rc = buf_ok(&text) ? try_words(conf, home, buf_slice(&text), e) : no_memory(e);
 	}
 	if (!rc)
-		rc = replace(home, "prices.json", buf_slice(&text), e);
+		rc = home_replace(home, "prices.json", buf_slice(&text), e);
 	json_object_put(tree);
 	buf_fini(&text);
 	if (fd >= 0)
@@ -248,7 +216,7 @@ enum err_code prices_plan_apply(
 	rc = take_turn(conf, &home, &fd, e);
 	if (!rc) {
 		write_lines(tree, &text);
-		rc = buf_ok(&text) ? replace(home, "models.json", buf_slice(&text), e)
+		rc = buf_ok(&text) ? home_replace(home, "models.json", buf_slice(&text), e)
 				   : no_memory(e);
 	}
 	if (fd >= 0)

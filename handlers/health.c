@@ -1,6 +1,9 @@
-/* handlers/health.c - GET /health, the welcome page at /, and an answer for every path that nobody
- * else serves. */
-#include "handlers/common/front.h"
+/* handlers/health.c - GET /health and /health/providers, the welcome page at /, and an answer for
+ * every path that nobody else serves. */
+#include "base/clock.h"
+#include "gateway/health_log.h"
+#include "gateway/providers_view.h"
+#include "handlers/common/listing.h"
 #include "handlers/common/path.h"
 
 /* A page for a person who opens the base URL in a browser. It says nothing that an anonymous caller
@@ -21,7 +24,8 @@ static const char page[] =
 	"<dt>Models</dt><dd><a href=\"v1/models\">v1/models</a>, "
 	"<a href=\"v1/providers\">v1/providers</a>, "
 	"<a href=\"v1/models-by-provider\">v1/models-by-provider</a></dd>"
-	"<dt>Health</dt><dd><a href=\"health\">health</a></dd>"
+	"<dt>Health</dt><dd><a href=\"health\">health</a>, "
+	"<a href=\"v1/health/providers\">v1/health/providers</a></dd>"
 	"<dt>A first request</dt><dd><pre>curl -N <span "
 	"id=\"u\">http://HOST/v1</span>/chat/completions \\\n"
 	"  -H 'Authorization: Bearer YOUR_KEY' \\\n"
@@ -57,6 +61,33 @@ static void health(struct exchange *x)
 	buf_fini(&json);
 }
 
+/* Open to everybody, as /models is: who monitors the gateway needs no key. */
+static void providers(struct exchange *x)
+{
+	const struct health_conf conf = health_log_conf(x->front->conf);
+	struct buf json = { 0 };
+	struct providers_view view = { .count = 0 };
+	struct err e;
+	struct ledger *l = front_ledger(&e);
+	enum err_code rc = l ? ERR_OK : e.code;
+
+	if (!rc)
+		rc = providers_view_make(x->catalog, listing_wants_all(x), ledger_health(l), &conf,
+			clock_mono_ms(), &view, &e);
+	if (!rc)
+		providers_view_json(&view, x->catalog, false, &json);
+	if (!rc && !buf_ok(&json))
+		rc = err_set(&e, ERR_NO_MEMORY, "no memory for the list of providers");
+	if (rc) {
+		exchange_error(x, &e);
+	} else {
+		head_add(&x->head, "Cache-Control", "no-store");
+		exchange_json(x, 200, buf_slice(&json));
+	}
+	providers_view_fini(&view);
+	buf_fini(&json);
+}
+
 static void nothing_here(struct exchange *x, const char *path)
 {
 	struct err e;
@@ -69,26 +100,34 @@ static void nothing_here(struct exchange *x, const char *path)
 	exchange_error(x, &e);
 }
 
+static void welcome(struct exchange *x)
+{
+	exchange_text(x, 200, "text/html; charset=utf-8", slice_of(page));
+}
+
 static void handle(struct exchange *x)
 {
 	const char *path = request_path(x->rq);
 	struct slice rest;
-	bool is_health =
-		strcmp(path, "/health") == 0 || path_is_endpoint(path, "/health", false, &rest);
-	bool is_page = strcmp(path, "/") == 0;
+	void (*look)(struct exchange *) = NULL;
 	struct err e;
 
-	if (!is_health && !is_page) {
+	if (strcmp(path, "/health") == 0 || path_is_endpoint(path, "/health", false, &rest))
+		look = health;
+	else if (strcmp(path, "/health/providers") == 0 ||
+		 path_is_endpoint(path, "/health/providers", false, &rest))
+		look = providers;
+	else if (strcmp(path, "/") == 0)
+		look = welcome;
+	if (!look) {
 		nothing_here(x, path);
 	} else if (strcmp(request_method(x->rq), "GET") != 0 &&
 		   strcmp(request_method(x->rq), "HEAD") != 0) {
 		head_add(&x->head, "Allow", "GET, HEAD, OPTIONS");
 		(void)!err_set(&e, ERR_METHOD, "this endpoint takes GET, HEAD, OPTIONS");
 		exchange_error(x, &e);
-	} else if (is_health) {
-		health(x);
 	} else {
-		exchange_text(x, 200, "text/html; charset=utf-8", slice_of(page));
+		look(x);
 	}
 }
 
@@ -96,7 +135,8 @@ int main(int argc, char **argv)
 {
 	static const struct front_spec spec = {
 		.program = "health.fcgi",
-		.summary = "health, the welcome page, and an answer for unknown paths",
+		.summary = "health, of the providers too, the welcome page, and an answer for "
+			   "unknown paths",
 		.methods = "GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE",
 		.needs = FRONT_CATALOG,
 		.handle = handle,

@@ -91,6 +91,35 @@ enum err_code home_sync(const char *home, struct err *e)
 	return rc;
 }
 
+enum err_code home_replace(const char *home, const char *name, struct slice text, struct err *e)
+{
+	char path[HOME_PATH_MAX], aside[HOME_PATH_MAX], aside_name[64];
+	enum err_code rc;
+	int fd;
+
+	snprintf(aside_name, sizeof(aside_name), "%s.new", name);
+	rc = home_path(home, name, path, e);
+	if (!rc)
+		rc = home_path(home, aside_name, aside, e);
+	if (rc)
+		return rc;
+	if (unlink(aside) != 0 && errno != ENOENT)
+		return err_set(e, ERR_STORE, "%s: %s", aside, strerror(errno));
+	fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return err_set(e, ERR_STORE, "%s: %s", aside, strerror(errno));
+	if (write(fd, text.ptr, text.len) != (ssize_t)text.len || fsync(fd) != 0)
+		rc = err_set(e, ERR_STORE, "%s: %s", aside, strerror(errno));
+	if (!rc)
+		rc = home_give(fd, home, e);
+	close(fd);
+	if (!rc && rename(aside, path) != 0)
+		rc = err_set(e, ERR_STORE, "%s: %s", path, strerror(errno));
+	if (rc)
+		(void)unlink(aside);
+	return rc ? rc : home_sync(home, e);
+}
+
 enum err_code home_lock(
 	const char *home, const char *name, int64_t wait_ms, int *out, struct err *e)
 {

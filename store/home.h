@@ -36,6 +36,11 @@ MUST_CHECK enum err_code home_give(int fd, const char *home, struct err *e);
 /* Makes what happened to the names in the folder durable. */
 MUST_CHECK enum err_code home_sync(const char *home, struct err *e);
 
+/* home/name becomes text, or stays as it is: written aside, mode 0600, and renamed. One at a time:
+ * whoever changes a file holds its lock. ERR_STORE. */
+MUST_CHECK enum err_code home_replace(
+	const char *home, const char *name, struct slice text, struct err *e);
+
 /* Takes home/name as a lock, waiting up to wait_ms; *fd is to be closed to release it.
  * ERR_BUSY when another holds it that long, ERR_STORE. The file is never deleted. */
 MUST_CHECK enum err_code home_lock(

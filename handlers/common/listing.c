@@ -1,6 +1,6 @@
 #include "handlers/common/listing.h"
 
-static bool wants_all(const struct exchange *x)
+bool listing_wants_all(const struct exchange *x)
 {
 	char value[8];
 	bool all;
@@ -12,7 +12,7 @@ static bool wants_all(const struct exchange *x)
 void listing_answer(struct exchange *x, catalog_writer writer)
 {
 	const struct buf *text =
-		catalog_live_listing(x->front->catalogs, x->copy, writer, wants_all(x));
+		catalog_live_listing(x->front->catalogs, x->copy, writer, listing_wants_all(x));
 	struct err e;
 
 	if (buf_ok(text)) {

@@ -8,4 +8,7 @@
  * One writer per process. */
 void listing_answer(struct exchange *x, catalog_writer writer);
 
+/* Does the query say "all=1"? */
+bool listing_wants_all(const struct exchange *x);
+
 #endif
