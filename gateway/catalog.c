@@ -1,4 +1,5 @@
 #include "gateway/catalog_data.h"
+#include "gateway/drains.h"
 
 #include "store/home.h"
 
@@ -42,6 +43,7 @@ void catalog_fini(struct catalog *c)
 	json_object_put(c->own_same_tree);
 	json_object_put(c->same_tree);
 	json_object_put(c->made_rows);
+	json_object_put(c->drained_tree);
 	json_object_put(c->prices_tree);
 	json_object_put(c->found_tree);
 	json_object_put(c->models_tree);
@@ -140,12 +142,15 @@ enum err_code catalog_find_files(const struct conf *conf, struct catalog_files *
 		return rc;
 	snprintf(f->path[CATALOG_FILE_PROVIDERS], CATALOG_PATH_MAX, "%s/providers.json", folder);
 	snprintf(f->path[CATALOG_FILE_MODELS], CATALOG_PATH_MAX, "%s/models.json", folder);
+	f->path[CATALOG_FILE_DRAINED][0] = '\0';
 	snprintf(f->path[CATALOG_FILE_SAME], CATALOG_PATH_MAX, "%s/equivalents.json", folder);
 	f->path[CATALOG_FILE_FOUND][0] = f->path[CATALOG_FILE_PRICES][0] =
 		f->path[CATALOG_FILE_OWN_SAME][0] = '\0';
 	if (!home[0])
 		return ERR_OK;
-	rc = home_path(home, "models.json", f->path[CATALOG_FILE_FOUND], e);
+	rc = home_path(home, DRAINS_FILE, f->path[CATALOG_FILE_DRAINED], e);
+	if (!rc)
+		rc = home_path(home, "models.json", f->path[CATALOG_FILE_FOUND], e);
 	if (!rc)
 		rc = home_path(home, "equivalents.json", f->path[CATALOG_FILE_OWN_SAME], e);
 	return rc ? rc : home_path(home, "prices.json", f->path[CATALOG_FILE_PRICES], e);
@@ -166,6 +171,8 @@ enum err_code catalog_load_files(
 			f->path[CATALOG_FILE_FOUND], f->path[CATALOG_FILE_PRICES], e);
 	if (!rc)
 		rc = catalog_apply_settings(c, conf, e);
+	if (!rc)
+		rc = catalog_read_drained(c, f->path[CATALOG_FILE_DRAINED], e);
 	if (!rc)
 		rc = catalog_read_same(
 			c, f->path[CATALOG_FILE_SAME], f->path[CATALOG_FILE_OWN_SAME], e);

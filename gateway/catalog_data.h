@@ -38,6 +38,7 @@ struct catalog_provider_more {
 	bool keyless;                   /* needs no key: the operator must say that it is there */
 	struct json_object *listing;    /* NULL for providers that only the settings name */
 	struct json_object *native_ids; /* {"z-ai/":"zai/"}; NULL = none */
+	const char *drained_since;      /* lent by a tree; NULL = it is not drained */
 	const char *list_path;          /* of its list of models; "" = has none */
 	const char *list_url; /* the same somewhere else, when base_url is the file's; "" */
 	enum catalog_list_unit list_unit;
@@ -73,6 +74,7 @@ struct catalog_owned {
 
 struct catalog {
 	struct json_object *models_tree, *providers_tree;
+	struct json_object *drained_tree; /* what the operator has drained; NULL = no such file */
 	struct json_object *found_tree; /* what providers were found to have; NULL = no such file */
 	struct json_object *prices_tree; /* the operator's prices; NULL = no such file */
 	struct json_object *made_rows;   /* an array of rows that were put together */
@@ -140,6 +142,9 @@ MUST_CHECK enum err_code catalog_open_own(const char *file, const struct schema_
 /* Reads these files and applies the settings. */
 MUST_CHECK enum err_code catalog_load_files(const struct conf *conf, const struct catalog_files *f,
 	struct catalog **out, struct err *e);
+
+/* Reads which providers are drained (drains.h), once all are known; the file may be missing. */
+MUST_CHECK enum err_code catalog_read_drained(struct catalog *c, const char *file, struct err *e);
 
 /* The name of a setting of a provider, such as "Z_AI_API_KEY" of "z-ai" and "_API_KEY". */
 #define CATALOG_VARIABLE_MAX (SLUG_MAX + 16)

@@ -1,0 +1,159 @@
+#include "gateway/drains.h"
+
+#include "base/clock.h"
+#include "gateway/catalog_data.h"
+#include "store/home.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define WAIT_MS        5000
+#define FILE_MAX_BYTES ((size_t)1 << 20)
+
+static const struct schema_row drained_file[] = {
+	{ "version", SCHEMA_COUNT, true, false },
+	{ "date", SCHEMA_ID, true, false },
+	{ "providers", SCHEMA_LIST, true, false },
+};
+
+enum { D_SLUG, D_SINCE, D_COUNT };
+
+static const struct schema_row drained_rows[D_COUNT] = {
+	[D_SLUG] = { "slug", SCHEMA_ID, true, false },
+	[D_SINCE] = { "since", SCHEMA_ID, true, false },
+};
+
+/* ---- reading ---- */
+
+enum err_code catalog_read_drained(struct catalog *c, const char *file, struct err *e)
+{
+	struct json_object *v[sizeof(drained_file) / sizeof(drained_file[0])], *row[D_COUNT];
+	enum err_code rc = catalog_open_own(file, drained_file,
+		sizeof(drained_file) / sizeof(drained_file[0]), &c->drained_tree, v, e);
+
+	for (size_t i = 0; !rc && c->drained_tree && i < json_object_array_length(v[2]); i++) {
+		struct schema_place place = { file, "providers", i, NULL };
+		const struct catalog_provider *p;
+
+		rc = schema_read(
+			drained_rows, D_COUNT, json_object_array_get_idx(v[2], i), &place, row, e);
+		if (rc)
+			break;
+		/* One that is not there now stays drained for when it comes back. */
+		p = catalog_provider_find(c, slice_of(json_object_get_string(row[D_SLUG])));
+		if (!p)
+			continue;
+		c->providers[p - c->providers].drained = true;
+		c->providers_more[p - c->providers].drained_since =
+			json_object_get_string(row[D_SINCE]);
+	}
+	return rc;
+}
+
+const char *drains_since(const struct catalog *c, const struct catalog_provider *p)
+{
+	return c->providers_more[p - c->providers].drained_since;
+}
+
+/* ---- changing ---- */
+
+static enum err_code read_list(const char *path, struct json_object **tree, struct err *e)
+{
+	if (access(path, F_OK) != 0 && errno == ENOENT)
+		*tree = json_object_new_object();
+	else if (json_read_file(path, FILE_MAX_BYTES, tree, e))
+		return e->code;
+	return ERR_OK;
+}
+
+static void put(struct json_object *list, const char *slug, const char *since)
+{
+	struct json_object *row = json_object_new_object();
+
+	json_object_object_add(row, "slug", json_object_new_string(slug));
+	json_object_object_add(row, "since", json_object_new_string(since));
+	json_object_array_add(list, row);
+}
+
+static bool take_out(struct json_object *list, const char *slug)
+{
+	bool found = false;
+
+	for (size_t i = json_object_array_length(list); i-- > 0;) {
+		struct json_object *row = json_object_array_get_idx(list, i);
+
+		if (!slice_is_nocase(slice_of(slug), json_member_str(row, "slug", "")))
+			continue;
+		json_object_array_del_idx(list, i, 1);
+		found = true;
+	}
+	return found;
+}
+
+static enum err_code write_list(
+	const char *home, struct json_object *tree, const char *now, struct err *e)
+{
+	struct buf text = { .max_bytes = FILE_MAX_BYTES };
+	char day[11];
+	enum err_code rc;
+
+	str_copy_cut(day, sizeof(day), now);
+	json_object_object_add(tree, "version", json_object_new_int(1));
+	json_object_object_add(tree, "date", json_object_new_string(day));
+	json_write(tree, &text);
+	buf_char(&text, '\n');
+	rc = buf_ok(&text) ? home_replace(home, DRAINS_FILE, buf_slice(&text), e)
+			   : err_set(e, ERR_NO_MEMORY, "no memory for %s", DRAINS_FILE);
+	buf_fini(&text);
+	return rc;
+}
+
+/* The file that is there was read by the catalogue, so it is as it should be. */
+static enum err_code change(const char *home, const char *slug, bool drained, int64_t wall_ms,
+	bool *changed, struct err *e)
+{
+	char path[HOME_PATH_MAX], now[CLOCK_ISO_SIZE];
+	struct json_object *tree = NULL, *list;
+	enum err_code rc = home_path(home, DRAINS_FILE, path, e);
+	bool was;
+
+	if (!rc)
+		rc = read_list(path, &tree, e);
+	if (rc)
+		return rc;
+	clock_iso(wall_ms, now);
+	if (!json_object_object_get_ex(tree, "providers", &list)) {
+		list = json_object_new_array();
+		json_object_object_add(tree, "providers", list);
+	}
+	was = take_out(list, slug);
+	if (drained)
+		put(list, slug, now);
+	*changed = was != drained;
+	if (*changed)
+		rc = write_list(home, tree, now, e);
+	json_object_put(tree);
+	return rc;
+}
+
+enum err_code drains_say(const struct conf *conf, const char *slug, bool drained, int64_t wall_ms,
+	bool *changed, struct err *e)
+{
+	const char *home = conf_str(conf, CONF_HOME);
+	struct catalog *c = NULL;
+	int fd = -1;
+	enum err_code rc = home_make(home, e);
+
+	*changed = false;
+	if (!rc)
+		rc = home_lock(home, "drained.lock", WAIT_MS, &fd, e);
+	/* A file that is not valid is nobody's to change but by hand. */
+	if (!rc)
+		rc = catalog_load(conf, &c, e);
+	catalog_fini(c);
+	if (!rc)
+		rc = change(home, slug, drained, wall_ms, changed, e);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
