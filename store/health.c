@@ -191,6 +191,7 @@ enum health_gate health_enter(struct health *h, uint64_t name, const struct heal
 		}
 		if (!look.probe_due)
 			return HEALTH_GO;
+		(void)fault_at("health.probe_due");
 		/* The one step that makes a probe: of all who saw it due, one succeeds. */
 		if (word_swap(&r->state, &seen, word_state(tag, KIND_HALF, now_ms))) {
 			word_set(&r->since, tag, now_ms);

@@ -11,6 +11,7 @@
 #include "store/archive.h"
 #include "store/books.h"
 #include "store/fold.h"
+#include "store/health.h"
 #include "store/keys.h"
 
 #include <dirent.h>
@@ -223,6 +224,27 @@ static void whole(uint64_t n)
 	ledger_close(l);
 }
 
+/* What asking one provider costs beyond that: is it in rotation, may it be asked now, what came. */
+static void health(uint64_t n)
+{
+	static const struct health_conf conf = { .interval_ms = 30000, .percent = 50, .min = 5 };
+	static const struct health_report good = { .outcome = HEALTH_OK, .ttft_ms = 300 };
+	const struct slice slug = SLICE("anthropic"), model = SLICE("claude-sonnet-4-5");
+	struct ledger *l = open_ledger();
+	struct health *h = ledger_health(l);
+	uint64_t name = health_name(slug, model);
+	int64_t from = cpu_us(), now_ms = clock_mono_ms(), wait_ms;
+
+	for (uint64_t i = 0; i < 10 * n; i++)
+		if (health_look(h, name, &conf, now_ms).wait_ms ||
+			health_enter(h, name, &conf, now_ms, &wait_ms) != HEALTH_GO ||
+			health_tell(h, slug, model, &conf, now_ms, &good, NULL) != HEALTH_CLOSED)
+			exit(1);
+	printf("| a provider's health: look, enter, tell | %.2f us CPU |\n",
+		(double)(cpu_us() - from) / (double)(10 * n));
+	ledger_close(l);
+}
+
 static void note(int64_t us)
 {
 	int class = us <= 1 ? 0 : (int)(log((double)us) / log(1.1));
@@ -396,6 +418,7 @@ int main(int argc, char **argv)
 	make_home();
 	alone(n);
 	whole(n);
+	health(n);
 	for (int i = 0; i < 4; i++)
 		together(processes[i], 0, ms);
 	for (int i = 0; i < 4; i++)
