@@ -236,14 +236,20 @@ static void put_member(struct buf *out, struct slice key, struct json_value v)
 	buf_slice_append(out, v.raw);
 }
 
+/* The rest as a member, if there is any. */
 static void put_text(struct rescue *r, const char *key)
 {
 	r->differs |= !buf_ok(&r->rest);
 	if (!r->rest.len)
 		return;
-	r->news = true;
 	put_key(&r->delta, key);
 	buf_json_str(&r->delta, buf_slice(&r->rest));
+}
+
+static void put_content(struct rescue *r)
+{
+	r->news |= r->rest.len > 0;
+	put_text(r, "content");
 }
 
 static void take_content(struct rescue *r, struct slice key, struct json_value v)
@@ -263,7 +269,7 @@ static void take_content(struct rescue *r, struct slice key, struct json_value v
 		go_on(r, text);
 	r->held |= !r->rest.len;
 	r->cut |= r->rest.len && r->rest.len != text.len;
-	put_text(r, "content");
+	put_content(r);
 }
 
 /* ---- calls ---- */
@@ -276,28 +282,39 @@ static struct again *again_of(struct rescue *r, int64_t index)
 	return NULL;
 }
 
-/* A piece of a call that the client knows: what is new of its arguments. */
+static void put_element(struct rescue *r, struct slice raw)
+{
+	if (r->delta.len && r->delta.data[r->delta.len - 1] != '[')
+		buf_char(&r->delta, ',');
+	buf_slice_append(&r->delta, raw);
+}
+
+/* A piece of a call that the client knows: what is new of it. */
 static void take_known_call(struct rescue *r, struct again *a, const struct said_piece *p)
 {
 	const struct said_call *call = &r->said->calls[a - r->calls];
+	size_t begin = r->delta.len;
 
 	r->differs |= p->other;
+	put_element(r, SLICE("{"));
+	buf_printf(&r->delta, "\"index\":%lld,\"function\":{", (long long)p->index);
 	if (says(p->name)) {
 		compare(r, &call->name, &a->name, a->name_bytes, decode(r, p->name));
 		/* A name goes out whole. */
-		r->differs |= r->rest.len > 0;
+		r->differs |= a->name_bytes && r->rest.len;
+		put_text(r, "name");
 	}
-	if (!says(p->arguments))
+	if (says(p->arguments)) {
+		compare(r, &call->arguments, &a->arguments, a->arguments_bytes,
+			decode(r, p->arguments));
+		put_text(r, "arguments");
+	}
+	if (!buf_ok(&r->delta))
 		return;
-	compare(r, &call->arguments, &a->arguments, a->arguments_bytes, decode(r, p->arguments));
-	r->differs |= !buf_ok(&r->rest);
-	if (!r->rest.len)
-		return;
-	if (r->delta.len && r->delta.data[r->delta.len - 1] != '[')
-		buf_char(&r->delta, ',');
-	buf_printf(&r->delta, "{\"index\":%lld,\"function\":{\"arguments\":", (long long)p->index);
-	buf_json_str(&r->delta, buf_slice(&r->rest));
-	buf_str(&r->delta, "}}");
+	if (r->delta.data[r->delta.len - 1] == '{')
+		r->delta.len = begin;
+	else
+		buf_str(&r->delta, "}}");
 }
 
 /* Begins an array as the value of a member; close_array takes it away again if it stays empty. */
@@ -317,13 +334,6 @@ static void close_array(struct rescue *r, size_t begin)
 	}
 	buf_char(&r->delta, ']');
 	r->news = true;
-}
-
-static void put_element(struct rescue *r, struct slice raw)
-{
-	if (r->delta.len && r->delta.data[r->delta.len - 1] != '[')
-		buf_char(&r->delta, ',');
-	buf_slice_append(&r->delta, raw);
 }
 
 static void take_calls(struct rescue *r, struct slice key, struct json_value array)
@@ -443,7 +453,7 @@ static void take_delta(struct rescue *r, const struct said_choice *c)
 		r->differs |= r->text >= ECHO_MIN;
 		buf_reset(&r->rest);
 		put_echo(r);
-		put_text(r, "content");
+		put_content(r);
 	}
 	buf_char(&r->delta, '}');
 }
