@@ -1,11 +1,19 @@
 /* gateway/retry.h - what to do after an attempt has failed: one table (providers.md section 4.3).
  *
+ * Whoever else can serve does so at once; with nobody else, the same is asked again where that may
+ * help, after a wait that grows and is never two times alike. No wait is longer than
+ * RETRY_WAIT_MS, or than what is left: the client is told then, and when to come back.
+ *
  * Pure. Times in ms.
  */
 #ifndef GATEWAY_RETRY_H
 #define GATEWAY_RETRY_H
 
 #include "store/health.h"
+
+#define RETRY_WAIT_MS 5000
+
+struct err;
 
 enum retry_next {
 	RETRY_BACK, /* straight back to the caller: nobody else would do better */
@@ -29,7 +37,7 @@ struct retry_facts {
 
 struct retry_plan {
 	enum retry_next next;
-	int64_t wait_ms; /* for RETRY_SAME; 0 for the others */
+	int64_t wait_ms; /* before it; with RETRY_ELSE until another may be asked, mostly 0 */
 	bool skip_model; /* with RETRY_ELSE: candidates of the same model would say the same */
 };
 
