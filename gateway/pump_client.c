@@ -35,8 +35,11 @@ void pump_take_client(struct pump *p, struct transfer *t, struct sink *client)
 		return;
 	/* Its last heartbeat may have been another job's, and so may be what it has not taken yet:
 	 * without the flush nobody would send that until there is more. */
-	if (g->last_write_ms)
+	if (g->last_write_ms) {
 		t->last_write_ms = g->last_write_ms;
+		if (j->heartbeat_ms > 0)
+			pump_look_by(p, t->last_write_ms + j->heartbeat_ms);
+	}
 	t->full = sink_has_begun(client) && sink_flush(client) == SINK_FULL;
 	if (!t->full)
 		return;
