@@ -91,17 +91,14 @@ static bool take_out(struct json_object *list, const char *slug)
 }
 
 static enum err_code write_list(
-	const char *home, struct json_object *tree, const char *now, struct err *e)
+	const char *home, struct json_object *list, const char *now, struct err *e)
 {
 	struct buf text = { .max_bytes = FILE_MAX_BYTES };
-	char day[11];
 	enum err_code rc;
 
-	str_copy_cut(day, sizeof(day), now);
-	json_object_object_add(tree, "version", json_object_new_int(1));
-	json_object_object_add(tree, "date", json_object_new_string(day));
-	json_write(tree, &text);
-	buf_char(&text, '\n');
+	buf_printf(&text, "{\"version\":1,\"date\":\"%.10s\",\n\"providers\":", now);
+	json_write(list, &text);
+	buf_str(&text, "}\n");
 	rc = buf_ok(&text) ? home_replace(home, DRAINS_FILE, buf_slice(&text), e)
 			   : err_set(e, ERR_NO_MEMORY, "no memory for %s", DRAINS_FILE);
 	buf_fini(&text);
@@ -131,7 +128,7 @@ static enum err_code change(const char *home, const char *slug, bool drained, in
 		put(list, slug, now);
 	*changed = was != drained;
 	if (*changed)
-		rc = write_list(home, tree, now, e);
+		rc = write_list(home, list, now, e);
 	json_object_put(tree);
 	return rc;
 }

@@ -18,6 +18,7 @@ static const struct command {
 	{ "logs", true, cli_logs, "show the log in readable lines, or follow it" },
 	{ "models", true, cli_models, "models and their prices: show, set, refresh" },
 	{ "orgs", true, cli_orgs, "organisations, their policies and members" },
+	{ "providers", true, cli_providers, "how the providers are; drain one, resume it" },
 	{ "restore", true, cli_restore, "go back to what a backup has" },
 	{ "serve-demo", true, cli_serve_demo, "serve the demonstration models by themselves" },
 	{ "usage", true, cli_usage, "what was used, by whom, and what it cost" },

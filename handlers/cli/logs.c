@@ -16,7 +16,8 @@ static const char usage[] =
 	"Usage: tollgate logs [FILE] [--follow] [--lines N]\n"
 	"\n"
 	"Prints the log FILE (default: the one of GATEWAY_LOG; - is standard input) in readable\n"
-	"lines: time, status, model, provider, latency, time to the first token, tokens, key.\n"
+	"lines: time, status, model, provider, latency, time to the first token, tokens, key, and\n"
+	"what was tried for a request that needed more than one attempt.\n"
 	"Lines that are no log lines are passed through.\n"
 	"\n"
 	"  --follow   goes on with what is added, also when the file is rotated\n"
@@ -71,7 +72,8 @@ static void write_request(struct buf *out, struct json_object *o, int64_t status
 	int64_t made = json_member_int(o, "completion_tokens", -1);
 	const char *error = json_member_str(o, "error", "");
 	const char *key = json_member_str(o, "key_id", "");
-	char tokens[64] = "-", tame[256];
+	const char *attempts = json_member_str(o, "attempts", "");
+	char tokens[64] = "-", tame[1024];
 
 	buf_printf(out, "%s%3lld%s  ", cli_style(style_of(status, level)), (long long)status,
 		cli_style(CLI_PLAIN));
@@ -89,6 +91,11 @@ static void write_request(struct buf *out, struct json_object *o, int64_t status
 	write_column(out, *key ? key : "anonymous", 16);
 	if (json_member_bool(o, "stream", false))
 		buf_str(out, "stream");
+	if (*attempts) {
+		str_copy_cut(tame, sizeof(tame), attempts);
+		cli_tame(tame);
+		buf_printf(out, "  (%s)", tame);
+	}
 	if (*error) {
 		str_copy_cut(tame, sizeof(tame), error);
 		cli_tame(tame);

@@ -1,4 +1,5 @@
 /* tollgate why: why a key is at its limit, limit by limit and request by request. */
+#include "gateway/attempts_json.h"
 #include "gateway/limits.h"
 #include "gateway/policy.h"
 #include "gateway/settle.h"
@@ -6,6 +7,7 @@
 #include "handlers/cli/cli.h"
 #include "handlers/cli/ledger_books.h"
 #include "handlers/cli/usage_table.h"
+#include "store/attempts.h"
 #include "store/verify.h"
 
 #include <inttypes.h>
@@ -27,6 +29,7 @@ static const char usage[] =
 
 struct why {
 	struct ledger_books *b;
+	const char *home;
 	struct key_info key;
 	struct identity who;
 	struct ledger_now now;
@@ -300,11 +303,26 @@ static enum err_code on_record(void *ctx, const struct record *r, struct err *e)
 	return ERR_OK;
 }
 
+/* "  (openai:503, anthropic:ok)", when that was kept. */
+static void write_attempts(const struct why *w, const struct record *r, struct buf *out)
+{
+	const struct ledger_id id = { { r->id[0], r->id[1] } };
+	struct buf json = { 0 }, words = { 0 };
+
+	if (attempts_get(w->home, id, &json, NULL) == ERR_OK)
+		attempts_json_words(buf_slice(&json), &words);
+	if (words.len)
+		buf_printf(out, "  (%.*s)", SLICE_ARG(buf_slice(&words)));
+	buf_fini(&json);
+	buf_fini(&words);
+}
+
 static void print_request(const struct why *w, const struct record *r)
 {
 	const struct record_settle *s = &r->settle;
 	char time[CLOCK_ISO_SIZE], cost[AMOUNT_SIZE], held[AMOUNT_SIZE], model[44];
-	struct buf name = { 0 };
+	struct buf name = { 0 }, attempts = { 0 };
+	char *tried;
 
 	clock_iso(r->wall_ms, time);
 	time[10] = ' ';
@@ -314,10 +332,15 @@ static void print_request(const struct why *w, const struct record *r)
 	ledger_books_text(w->b, USAGE_BY_MODEL, s->model, &name);
 	str_copy_cut(model, sizeof(model), buf_ok(&name) && name.len ? buf_cstr(&name) : "-");
 	cli_tame(model);
-	printf("%s  %3u  %12s of %12s held  %8u > %-8u  %s%s\n", time, s->status, cost, held,
+	write_attempts(w, r, &attempts);
+	tried = buf_cstr(&attempts);
+	if (tried)
+		cli_tame(tried);
+	printf("%s  %3u  %12s of %12s held  %8u > %-8u  %s%s%s\n", time, s->status, cost, held,
 		s->tokens[RECORD_PROMPT], s->tokens[RECORD_COMPLETION], model,
-		s->key == w->key.number ? "" : "  (another key)");
+		s->key == w->key.number ? "" : "  (another key)", tried ? tried : "");
 	buf_fini(&name);
+	buf_fini(&attempts);
 }
 
 static enum err_code print_latest(struct why *w, size_t lines, struct err *e)
@@ -385,6 +408,7 @@ int cli_why(const struct conf *c, int argc, char **argv)
 			"why", "--lines is a number from 0 to %d, not %s", LINES_MAX, lines);
 	if (ledger_books_open(&b, c, &e))
 		return cli_fail(&e);
+	w.home = conf_str(c, CONF_HOME);
 	failed = ledger_books_key(&b, which[0], &w.key, &e);
 	if (!failed)
 		failed = explain(&w, org, (size_t)n, &e);
