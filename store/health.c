@@ -236,6 +236,7 @@ static uint64_t after(const struct told *t, uint64_t state)
 	int64_t at = word_time(state, t->tag), until;
 	bool is_limited = kind == KIND_LIMITED && t->now_ms < at;
 	bool is_closed = kind == KIND_CLOSED || (kind == KIND_LIMITED && !is_limited);
+	bool is_probed = rep->probe && (kind == KIND_HALF || kind == KIND_DUE);
 
 	switch (rep->outcome) {
 	case HEALTH_OK:
@@ -244,13 +245,12 @@ static uint64_t after(const struct told *t, uint64_t state)
 		return word_state(t->tag, KIND_CLOSED, t->now_ms);
 	case HEALTH_FAILED:
 		/* Of those that went out before it opened, none makes it last longer. */
-		if (is_closed ? is_too_much(t->row, t->tag, t->conf, t->now_ms)
-			      : rep->probe && (kind == KIND_HALF || kind == KIND_DUE))
+		if (is_closed ? is_too_much(t->row, t->tag, t->conf, t->now_ms) : is_probed)
 			return word_state(t->tag, KIND_OPEN, t->now_ms);
 		return state;
 	case HEALTH_REFUSED:
 		until = limited_until(t);
-		if (is_closed || (is_limited && until > at) || (rep->probe && !is_limited))
+		if (is_closed || is_probed || (is_limited && until > at))
 			return word_state(t->tag, KIND_LIMITED, until);
 		return state;
 	case HEALTH_NOTHING:

@@ -250,6 +250,13 @@ static void a_limit_mends_nothing_but_a_probe_that_meets_one_ends_the_outage(voi
 	assert_int_equal(limit(10, now), HEALTH_HALF_OPEN);
 	assert_int_equal(tell_probe(HEALTH_REFUSED, now + 1, now), HEALTH_LIMITED);
 	assert_int_equal(enter(now + 1 + conf.interval_ms), HEALTH_GO);
+	/* Nor does a probe that is told of when another has already failed. */
+	memset(h, 0, health_bytes());
+	open_it(T0);
+	assert_int_equal(enter(now), HEALTH_PROBE);
+	assert_int_equal(enter(now + conf.interval_ms), HEALTH_PROBE);
+	assert_int_equal(tell_probe(HEALTH_FAILED, now + conf.interval_ms, now), HEALTH_OPEN);
+	assert_int_equal(tell_probe(HEALTH_REFUSED, now + conf.interval_ms, now), HEALTH_OPEN);
 }
 
 /* ---- what is told ---- */
