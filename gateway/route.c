@@ -14,6 +14,15 @@ struct found {
 	const struct catalog_same *same; /* p is neither its maker nor a router; else NULL */
 };
 
+/* Routers have many a model that was not looked up by its id. */
+static bool takes_prefill(const struct catalog *c, const struct found *f)
+{
+	const struct catalog_model *m =
+		f->m || !f->p->public_ids ? f->m : catalog_model_find(c, f->native);
+
+	return m && m->prefill;
+}
+
 static enum err_code take(
 	const struct catalog *c, struct route *r, const char *model, struct found f, struct err *e)
 {
@@ -37,7 +46,7 @@ static enum err_code take(
 		.account_file = p->account_file,
 		.public_id = model,
 		.max_output = f.m ? f.m->max_output : 0,
-		.prefill = f.m && f.m->prefill,
+		.prefill = takes_prefill(c, &f),
 		.native_id = r->native_id };
 	if (!fits)
 		return err_param(e, ERR_MODEL_NOT_FOUND, "model",
@@ -433,6 +442,7 @@ enum err_code route_by(const struct catalog *c, const char *model, struct route_
 		take(c, r, model, (struct found){ w.provider, w.model, w.native, NULL }, e);
 
 	r->prices = w.prices;
+	r->named = false;
 	return rc;
 }
 
