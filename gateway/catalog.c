@@ -40,6 +40,11 @@ void catalog_fini(struct catalog *c)
 		next = o->next;
 		free(o);
 	}
+	json_object_put(c->auto_features);
+	json_object_put(c->auto_groups);
+	json_object_put(c->auto_rows);
+	json_object_put(c->own_auto_tree);
+	json_object_put(c->auto_tree);
 	json_object_put(c->own_same_tree);
 	json_object_put(c->same_tree);
 	json_object_put(c->made_rows);
@@ -146,6 +151,8 @@ enum err_code catalog_find_files(const struct conf *conf, struct catalog_files *
 	snprintf(f->path[CATALOG_FILE_SAME], CATALOG_PATH_MAX, "%s/equivalents.json", folder);
 	f->path[CATALOG_FILE_FOUND][0] = f->path[CATALOG_FILE_PRICES][0] =
 		f->path[CATALOG_FILE_OWN_SAME][0] = '\0';
+	snprintf(f->path[CATALOG_FILE_AUTO], CATALOG_PATH_MAX, "%s/auto_models.json", folder);
+	f->path[CATALOG_FILE_OWN_AUTO][0] = '\0';
 	if (!home[0])
 		return ERR_OK;
 	rc = home_path(home, DRAINS_FILE, f->path[CATALOG_FILE_DRAINED], e);
@@ -153,6 +160,8 @@ enum err_code catalog_find_files(const struct conf *conf, struct catalog_files *
 		rc = home_path(home, "models.json", f->path[CATALOG_FILE_FOUND], e);
 	if (!rc)
 		rc = home_path(home, "equivalents.json", f->path[CATALOG_FILE_OWN_SAME], e);
+	if (!rc)
+		rc = home_path(home, "auto_models.json", f->path[CATALOG_FILE_OWN_AUTO], e);
 	return rc ? rc : home_path(home, "prices.json", f->path[CATALOG_FILE_PRICES], e);
 }
 
@@ -176,6 +185,9 @@ enum err_code catalog_load_files(
 	if (!rc)
 		rc = catalog_read_same(
 			c, f->path[CATALOG_FILE_SAME], f->path[CATALOG_FILE_OWN_SAME], e);
+	if (!rc)
+		rc = catalog_read_auto(
+			c, f->path[CATALOG_FILE_AUTO], f->path[CATALOG_FILE_OWN_AUTO], e);
 	if (rc)
 		catalog_fini(c);
 	else

@@ -59,8 +59,8 @@ struct catalog_model {
 	bool free; /* costs the caller nothing: may be used anonymously */
 	bool embedding;
 	bool prefill; /* goes on with an assistant's message that comes last */
-	bool hidden; /* by the operator: as if it did not exist */
-	bool gone;   /* its provider no longer lists it: not listed here either, but asked for */
+	bool hidden;  /* by the operator: as if it did not exist */
+	bool gone;    /* its provider no longer lists it: not listed here either, but asked for */
 };
 
 struct catalog;
@@ -73,6 +73,8 @@ enum catalog_file {
 	CATALOG_FILE_DRAINED,
 	CATALOG_FILE_SAME,
 	CATALOG_FILE_OWN_SAME,
+	CATALOG_FILE_AUTO,
+	CATALOG_FILE_OWN_AUTO,
 	CATALOG_FILES
 };
 

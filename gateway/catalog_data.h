@@ -68,6 +68,31 @@ struct catalog_model_more {
 	int preferred;          /* place in the preferred list from 1, 0 = not in it */
 };
 
+/* A row of an auto model's table: for which requests, which models, with which parameters. */
+struct auto_rule {
+	const char *const *modes; /* one of these */
+	size_t mode_count;        /* 0 = any, or none */
+	bool needs_balance;       /* only callers with money to spend */
+	const char *const *models;
+	size_t model_count;        /* 1..AUTO_RULE_MODELS */
+	const char *const *served; /* those of them that are served here, in the same order */
+	size_t served_count;
+	struct slice reasoning, verbosity; /* JSON; empty = as the client says */
+};
+
+#define AUTO_MODELS_MAX  64
+#define AUTO_RULE_MODELS 16
+
+struct auto_model {
+	const char *id;
+	const char *name;
+	const char *const *aliases; /* NULL-ended; NULL = none */
+	struct auto_rule *rules;
+	size_t rule_count;       /* the last one fits any request */
+	struct json_object *row; /* for listings, with members as those of models.json */
+	bool free;
+};
+
 struct catalog_owned {
 	struct catalog_owned *next;
 };
@@ -99,6 +124,12 @@ struct catalog {
 	const struct catalog_provider **routers; /* with public_ids, configured or not */
 	size_t router_count;
 	bool demo_on;
+	struct json_object *auto_tree, *own_auto_tree; /* NULL = no such file */
+	struct json_object *auto_rows;                 /* an array: both put together */
+	struct json_object *auto_groups;               /* modes by the name of a group */
+	struct json_object *auto_features;             /* modes by the name of a feature */
+	struct auto_model *autos;
+	size_t auto_count;
 	struct catalog_owned *owned; /* everything else that was allocated */
 };
 
@@ -138,6 +169,11 @@ const struct catalog_same *catalog_same_server(
 /* Opens a file of GATEWAY_HOME, which need not be there: then *tree stays NULL. */
 MUST_CHECK enum err_code catalog_open_own(const char *file, const struct schema_row *rows, size_t n,
 	struct json_object **tree, struct json_object **v, struct err *e);
+
+/* Reads the auto models, behind everything else. Either file may be missing; what own, of
+ * GATEWAY_HOME, says lies over the other. ERR_CONF names file and member. */
+MUST_CHECK enum err_code catalog_read_auto(
+	struct catalog *c, const char *file, const char *own, struct err *e);
 
 /* Reads these files and applies the settings. */
 MUST_CHECK enum err_code catalog_load_files(const struct conf *conf, const struct catalog_files *f,

@@ -3,6 +3,7 @@
 #include "gateway/catalog_data.h"
 
 #include "base/clock.h"
+#include "gateway/auto_models.h"
 #include "gateway/listing_row.h"
 
 #include <stdlib.h>
@@ -204,11 +205,9 @@ static struct slice author_of(const struct catalog_model *m)
 
 /* ---- GET /models ---- */
 
-static void write_model(const struct catalog *c, const struct catalog_model *m, struct buf *out)
+static void write_row(const struct catalog_model *m, struct json_object *row, bool is_free,
+	int preferred, struct buf *out)
 {
-	struct json_object *row = row_of(c, m);
-	int preferred = c->models_more[index_of(c, m)].preferred;
-
 	buf_char(out, '{');
 	listing_put_text(out, "id", m->id);
 	buf_str(out, ",\"object\":\"model\",\"owned_by\":");
@@ -238,12 +237,25 @@ static void write_model(const struct catalog *c, const struct catalog_model *m, 
 	buf_str(out, ",\"is_moderated\":false},\"per_request_limits\":null,");
 	put_parameters(out, m, row);
 	buf_str(out, ",\"default_parameters\":{},");
-	listing_put_switch(out, "isFree", m->free);
+	listing_put_switch(out, "isFree", is_free);
 	if (preferred) {
 		buf_str(out, ",\"preferredIndex\":");
 		buf_int(out, preferred);
 	}
 	buf_char(out, '}');
+}
+
+static void write_model(const struct catalog *c, const struct catalog_model *m, struct buf *out)
+{
+	write_row(m, row_of(c, m), m->free, c->models_more[index_of(c, m)].preferred, out);
+}
+
+/* Before all others, and without a word on its price in its name (section 13.4). */
+static void write_auto(const struct auto_model *a, struct buf *out)
+{
+	const struct catalog_model m = { .id = a->id, .name = a->name };
+
+	write_row(&m, a->row, a->free, -1, out);
 }
 
 /* A listing is bounded by the catalogue, not by a peer: let it be as large as it must. */
@@ -257,14 +269,24 @@ void catalog_write_models(const struct catalog *c, bool all, struct buf *out)
 {
 	const struct catalog_model **models;
 	size_t n = shown_models(c, all, NULL, &models);
+	bool first = true;
 
 	begin(out);
 	out->failed = out->failed || !models;
 	if (models)
 		qsort_r(models, n, sizeof(models[0]), by_preference, (void *)(uintptr_t)c);
 	buf_str(out, "{\"object\":\"list\",\"data\":[");
+	for (size_t i = 0; i < c->auto_count; i++) {
+		if (!all && !auto_models_is_served(&c->autos[i]))
+			continue;
+		comma(out, &first);
+		write_auto(&c->autos[i], out);
+	}
 	for (size_t i = 0; i < n; i++) {
-		buf_str(out, i ? "," : "");
+		/* The auto model of the same name is what a request would get. */
+		if (auto_models_find(c, slice_of(models[i]->id)))
+			continue;
+		comma(out, &first);
 		write_model(c, models[i], out);
 	}
 	buf_str(out, "]}");
@@ -275,7 +297,12 @@ enum err_code catalog_write_model(
 	const struct catalog *c, struct slice id, struct buf *out, struct err *e)
 {
 	const struct catalog_model *m = catalog_model_find(c, id);
+	const struct auto_model *a = auto_models_find(c, id);
 
+	if (a) {
+		write_auto(a, out);
+		return ERR_OK;
+	}
 	if (!m || m->hidden)
 		return err_param(e, ERR_MODEL_NOT_FOUND, "model",
 			"there is no model \"%.*s\" here; GET /v1/models lists the models",

@@ -1,7 +1,7 @@
 /* handlers/chat_completions.c - POST …/chat/completions: a chat request from start to end. */
 #include "gateway/chat.h"
 #include "gateway/providers/tool_repair.h"
-#include "handlers/common/paid.h"
+#include "handlers/common/auto_model.h"
 
 /* Puts right which result belongs to which call of a tool. */
 static enum err_code repair_tools(struct paid *p, const struct json_limits *limits, struct err *e)
@@ -26,6 +26,8 @@ static enum err_code read_request(struct exchange *x, struct paid *p, struct err
 		return rc;
 	rc = chat_parse(body, &limits, &p->req, e);
 	paid_note(x, p);
+	if (!rc)
+		rc = auto_model_apply(x, p, e);
 	if (!rc)
 		rc = repair_tools(p, &limits, e);
 	if (rc)

@@ -120,6 +120,8 @@ void exchange_fini(struct exchange *x)
 	str_copy_cut(method, sizeof(method), request_method(x->rq)); /* the client's own words */
 	log_str(&line, "method", method);
 	log_str(&line, "model", x->model);
+	if (x->auto_model.id)
+		log_str(&line, "auto_model", x->auto_model.id);
 	log_str(&line, "provider", x->provider);
 	log_int(&line, "status", x->status);
 	log_str(&line, "error", x->error ? err_name(x->error) : NULL);

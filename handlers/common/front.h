@@ -12,6 +12,7 @@
 #include "base/ip.h"
 #include "fcgi/server.h"
 #include "gateway/auth.h"
+#include "gateway/auto_models.h"
 #include "gateway/catalog_live.h"
 #include "store/byok.h"
 #include "store/ledger.h"
@@ -62,7 +63,8 @@ struct exchange {
 	char ledger_id[40];  /* what the ledger knows the request by: never a client's own id */
 	/* for the log */
 	char model[MODEL_ID_MAX];
-	const char *provider; /* lent by the catalogue */
+	struct auto_choice auto_model; /* what model was chosen by; lent by the catalogue */
+	const char *provider;          /* lent by the catalogue */
 	int status;
 	enum err_code error;
 	struct buf attempts; /* "openai:503, anthropic:ok"; empty = one at most; freed at the end */

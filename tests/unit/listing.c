@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define AUTO_MODELS 4 /* of conf/auto_models.json */
+
 enum listing { MODELS, PROVIDERS, GROUPS };
 
 static struct json_object *listing(const struct env *env, enum listing which, bool all)
@@ -125,7 +127,7 @@ static void a_model_has_every_member_of_the_schema(void **state)
 	env_load(&env, NULL);
 	tree = listing(&env, MODELS, true);
 	data = get(tree, "data");
-	assert_int_equal(count(data), catalog_model_count(env.catalog));
+	assert_int_equal(count(data), catalog_model_count(env.catalog) + AUTO_MODELS);
 	for (size_t i = 0; i < count(data); i++) {
 		print_message("%s\n", json_member_str(at(data, i), "id", "?"));
 		has_members(at(data, i), members);
@@ -198,8 +200,10 @@ static void preferred_models_come_first_by_their_index(void **state)
 	env_load(&env, NULL);
 	tree = listing(&env, MODELS, true);
 	data = get(tree, "data");
-	assert_string_equal(text(at(data, 0), "id"), "minimax/minimax-m2.5:free");
-	for (size_t i = 0; i < count(data); i++) {
+	for (size_t i = 0; i < AUTO_MODELS; i++)
+		assert_int_equal(json_member_int(at(data, i), "preferredIndex", 0), -1);
+	assert_string_equal(text(at(data, AUTO_MODELS), "id"), "minimax/minimax-m2.5:free");
+	for (size_t i = AUTO_MODELS; i < count(data); i++) {
 		int64_t index = json_member_int(at(data, i), "preferredIndex", 0);
 
 		assert_false(past && index);
@@ -221,9 +225,9 @@ static void only_models_that_are_served_are_listed_and_no_embeddings(void **stat
 	env_load(&env, ENV("OPENAI_API_KEY=k"));
 	tree = listing(&env, MODELS, false);
 	data = get(tree, "data");
-	assert_int_equal(count(data), 19);
+	assert_int_equal(count(data), 19 + AUTO_MODELS - 1); /* no free one */
 	for (size_t i = 0; i < count(data); i++) {
-		assert_string_equal(text(at(data, i), "owned_by"), "openai");
+		assert_string_equal(text(at(data, i), "owned_by"), i < 3 ? "kilo-auto" : "openai");
 		assert_null(strstr(text(at(data, i), "id"), "embedding"));
 	}
 	json_object_put(tree);
@@ -243,10 +247,63 @@ static void a_router_alone_lists_what_it_serves_for_others(void **state)
 	for (size_t i = 0; i < count(data); i++) {
 		const char *id = text(at(data, i), "id");
 
-		assert_false(json_object_get_boolean(get(at(data, i), "isFree")));
+		/* The maker's free ones are not the router's. */
+		assert_int_equal(json_object_get_boolean(get(at(data, i), "isFree")),
+			strcmp(id, "openai/gpt-oss-20b:free") == 0 ||
+				strcmp(id, "kilo-auto/free") == 0);
 		assert_int_not_equal(strncmp(id, "ollama/", 7), 0);
 		assert_int_not_equal(strncmp(id, "demo/", 5), 0);
 	}
+	json_object_put(tree);
+	env_fini(&env);
+}
+
+static void auto_models_are_listed_as_the_contract_describes_them(void **state)
+{
+	static const struct {
+		const char *id, *name, *prompt, *completion, *modality, *is_free;
+		int64_t context, max_output;
+	} rows[AUTO_MODELS] = {
+		{ "kilo-auto/frontier", "Kilo Auto Frontier", "0.000005", "0.000025",
+			"text+image->text", "false", 1000000, 128000 },
+		{ "kilo-auto/balanced", "Kilo Auto Balanced", "0.0000006", "0.000003", "text->text",
+			"false", 204800, 131072 },
+		{ "kilo-auto/free", "Kilo Auto Free", "0", "0", "text->text", "true", 204800,
+			131072 },
+		{ "kilo-auto/small", "Kilo Auto Small", "0.00000005", "0.0000004", "text->text",
+			"false", 131072, 32768 },
+	};
+	struct json_object *tree, *data;
+	struct buf one = { 0 };
+	struct env env;
+	struct err e;
+
+	(void)state;
+	env_load(&env, NULL);
+	tree = listing(&env, MODELS, true);
+	data = get(tree, "data");
+	for (size_t i = 0; i < AUTO_MODELS; i++) {
+		struct json_object *m = at(data, i), *pricing = get(m, "pricing");
+
+		print_message("%s\n", rows[i].id);
+		assert_string_equal(text(m, "id"), rows[i].id);
+		assert_string_equal(text(m, "name"), rows[i].name);
+		assert_string_equal(text(m, "owned_by"), "kilo-auto");
+		assert_string_equal(text(pricing, "prompt"), rows[i].prompt);
+		assert_string_equal(text(pricing, "completion"), rows[i].completion);
+		assert_string_equal(text(get(m, "architecture"), "modality"), rows[i].modality);
+		assert_string_equal(json_object_get_string(get(m, "isFree")), rows[i].is_free);
+		assert_int_equal(json_member_int(m, "created", -1), 0);
+		assert_int_equal(json_member_int(m, "context_length", 0), rows[i].context);
+		assert_int_equal(
+			json_member_int(get(m, "top_provider"), "max_completion_tokens", 0),
+			rows[i].max_output);
+		assert_int_equal(count(get(m, "supported_parameters")), 6);
+	}
+	assert_int_equal(
+		catalog_write_model(env.catalog, SLICE("kilo/auto-small"), &one, &e), ERR_OK);
+	assert_non_null(memmem(one.data, one.len, "\"kilo-auto/small\"", 17));
+	buf_fini(&one);
 	json_object_put(tree);
 	env_fini(&env);
 }
@@ -424,6 +481,7 @@ int main(void)
 		cmocka_unit_test(preferred_models_come_first_by_their_index),
 		cmocka_unit_test(only_models_that_are_served_are_listed_and_no_embeddings),
 		cmocka_unit_test(a_router_alone_lists_what_it_serves_for_others),
+		cmocka_unit_test(auto_models_are_listed_as_the_contract_describes_them),
 		cmocka_unit_test(one_model_is_the_entry_of_the_list),
 		cmocka_unit_test(a_provider_has_every_member_of_the_schema),
 		cmocka_unit_test(addresses_of_the_operator_are_not_shown),
