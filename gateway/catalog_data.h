@@ -57,7 +57,7 @@ struct catalog_same {
 struct catalog_family {
 	const char *prefix;          /* of ids: "anthropic/" */
 	struct json_object *order;   /* an array of slugs of ours; NULL = none */
-	struct json_object *routers; /* the same in the words of routers; NULL = none */
+	const char *routers;         /* JSON: the same in the words of routers; NULL = none */
 };
 
 struct catalog_model_more {

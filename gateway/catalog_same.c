@@ -41,6 +41,23 @@ static const struct schema_row family_rows[] = {
 	{ "routers", SCHEMA_IDS, false, false },
 };
 
+static enum err_code add_family(struct catalog *c, const char *prefix, struct json_object *order,
+	struct json_object *routers, struct err *e)
+{
+	struct buf words = { .max_bytes = 4096 };
+	const char *kept = NULL;
+
+	if (routers) {
+		json_write(routers, &words);
+		kept = buf_ok(&words) ? catalog_keep_text(c, buf_slice(&words)) : NULL;
+		buf_fini(&words);
+		if (!kept)
+			return no_memory(e);
+	}
+	c->families[c->family_count++] = (struct catalog_family){ prefix, order, kept };
+	return ERR_OK;
+}
+
 static enum err_code read_families(
 	struct catalog *c, struct json_object *list, const char *file, struct err *e)
 {
@@ -56,7 +73,9 @@ static enum err_code read_families(
 			if (!catalog_provider_find(
 				    c, slice_of(text(json_object_array_get_idx(v[1], k)))))
 				return schema_fail(&place, "order", "names an unknown provider", e);
-		c->families[c->family_count++] = (struct catalog_family){ text(v[0]), v[1], v[2] };
+		rc = add_family(c, text(v[0]), v[1], v[2], e);
+		if (rc)
+			return rc;
 	}
 	return ERR_OK;
 }
