@@ -271,3 +271,9 @@ void plan_fini(struct plan *p)
 	free(p->at);
 	*p = (struct plan){ NULL, 0 };
 }
+
+void plan_move(struct plan *p, size_t from, size_t to)
+{
+	if (from != to)
+		copy(&p->at[to], &p->at[from]);
+}

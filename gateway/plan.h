@@ -9,8 +9,8 @@
  *   1. the request's wishes and `may` (policies; deny wins) take candidates away
  *   2. order: provider.order; else sticky; else sort or GATEWAY_STRATEGY; else the preferred
  *      provider of the family (kilo-contract.md section 24.1), maker, equivalents, routers
- *   3. what is out of rotation (open, limited, drained) goes to the end, in order of when it may be
- *      asked again; where it is the only one it stays
+ *   3. what is out of rotation (open, limited) goes to the end, in order of when it may be asked
+ *      again; where it is the only one it stays. Who is drained is no candidate
  *
  * Blocking: never. Threads: any. Ownership: plan_fini() frees; routes lend from the catalogue, and
  * public ids from the plan itself.
@@ -34,10 +34,10 @@ MUST_CHECK enum err_code plan_conf_load(
 void plan_conf_fini(struct plan_conf *c);
 
 struct candidate {
-	struct route route;
+	struct route route; /* .prices are those of who is asked, which .model's need not be */
 	char public_id[MODEL_ID_MAX]; /* route.target.public_id points here for models other than
 				       * the one asked for */
-	uint64_t health;              /* health_name() of it */
+	uint64_t health;              /* health_name() of the provider's slug and native_id */
 	unsigned link;                /* 0 = the model asked for, 1 = its first fallback, … */
 	int64_t wait_ms;              /* > 0: out of rotation for so long */
 };
@@ -63,10 +63,15 @@ struct plan_ask {
 };
 
 /* ERR_OK: out->count > 0. Otherwise what route_find() says of the model asked for; or the first
- * refusal of `may`; ERR_BAD_REQUEST with the param when the request's wishes leave nobody. *out is
+ * refusal of `may`; ERR_BAD_REQUEST (ERR_DATA_COLLECTION) with the param when the request's wishes
+ * leave nobody; ERR_MODEL_UNAVAILABLE when only drained providers are left. *out is
  * set on every path. With nothing wished, one provider and no fallbacks it costs no more than
  * route_find() and one look at the health. */
 MUST_CHECK enum err_code plan_make(const struct plan_ask *ask, struct plan *out, struct err *e);
 void plan_fini(struct plan *p);
+
+/* Moves the candidate at from to the place to, which is not behind it; what stands there is lost.
+ */
+void plan_move(struct plan *p, size_t from, size_t to);
 
 #endif
