@@ -71,6 +71,7 @@ static void fight(unsigned seed)
 	struct job_group group;
 	struct runner *r[2];
 	bool leaves_early = rand_r(&seed) % 8 == 0, spins = rand_r(&seed) % 2;
+	unsigned patience = (unsigned)rand_r(&seed) % (spins ? 50000 : 20);
 
 	open_client(&c);
 	out_init(&out, c.client[1], false, 1);
@@ -91,12 +92,13 @@ static void fight(unsigned seed)
 	for (unsigned i = 0; !job_has_ended(&r[0]->job) || !job_has_ended(&r[1]->job); i++) {
 		if (!spins)
 			(void)job_group_wait(&group, clock_mono_ms() + 20);
-		if (i > 20 && rand_r(&seed) % 4 == 0)
+		if (i > patience && rand_r(&seed) % 4 == 0)
 			pump_cancel(pump, &r[rand_r(&seed) % 2]->job);
 		go_on(&d, r);
 	}
-	/* From here on nothing of it is the pump's. */
 	job_group_fini(&group);
+	/* From here on nothing of it is the pump's: a post that comes too late would be seen. */
+	memset(&group, 0xa5, sizeof(group));
 	if (d.speaker && !d.speaker->job.rc && !leaves_early) {
 		shutdown(c.client[1], SHUT_WR);
 		read_all(&c);
@@ -109,6 +111,9 @@ static void fight(unsigned seed)
 	close(c.client[1]);
 	c.client[0] = leaves_early ? -1 : c.client[0];
 	end_call(&c);
+	for (size_t i = 0; i < sizeof(group); i++)
+		if (((const unsigned char *)&group)[i] != 0xa5)
+			abort();
 }
 
 static void *fights(void *arg)
