@@ -2,10 +2,15 @@
 
 #include "base/json_scan.h"
 
-static const char *const ends[] = { [ATTEMPT_OK] = "ok",
-	[ATTEMPT_FAILED] = "failed",
-	[ATTEMPT_OVERTAKEN] = "overtaken",
-	[ATTEMPT_CUT] = "cut" };
+/* The outcome in JSON, and in the header where nothing says more. */
+static const struct {
+	const char *outcome, *word;
+} ends[] = { [ATTEMPT_OK] = { "ok", "ok" },
+	[ATTEMPT_FAILED] = { "failed", "failed" },
+	[ATTEMPT_OVERTAKEN] = { "overtaken", "slow" },
+	[ATTEMPT_CUT] = { "cut", "cut" } };
+
+#define ENDS (sizeof(ends) / sizeof(ends[0]))
 
 static void number(struct buf *out, const char *name, int64_t n, bool is_known)
 {
@@ -23,7 +28,7 @@ static void write_one(const struct attempt *a, struct buf *out)
 	buf_str(out, ",\"model\":");
 	buf_json_cstr(out, a->model);
 	number(out, "status", a->status, a->status != 0);
-	buf_printf(out, ",\"outcome\":\"%s\",\"error\":", ends[a->end]);
+	buf_printf(out, ",\"outcome\":\"%s\",\"error\":", ends[a->end].outcome);
 	buf_json_cstr(out, a->error ? err_name(a->error) : NULL);
 	number(out, "begun_ms", a->begun_ms, true);
 	number(out, "took_ms", a->took_ms, true);
@@ -60,26 +65,34 @@ void attempts_json_write(const struct attempt *at, size_t n, size_t max, struct 
 	buf_fini(&last);
 }
 
+/* What failed without a status is named by its error, as attempts_write() does. */
+static void write_error(struct json_value error, struct buf *out)
+{
+	const char *too_large = err_name(ERR_UPSTREAM_TOO_LARGE);
+	char name[48];
+
+	if (!json_str_copy(error, name, sizeof(name)))
+		str_copy_cut(name, sizeof(name), ends[ATTEMPT_FAILED].word);
+	if (strcmp(name, too_large) == 0)
+		str_copy_cut(name, sizeof(name), err_name(ERR_UPSTREAM_INVALID));
+	buf_str(out, strncmp(name, "upstream_", 9) == 0 ? name + 9 : name);
+}
+
 /* How it ended, in a word: "503", "timeout", "ok". */
 static void write_end(struct json_value attempt, struct buf *out)
 {
-	struct json_value error = json_get(attempt, "error");
-	char word[48];
+	struct json_value outcome = json_get(attempt, "outcome");
 	int64_t status;
 
-	if (!json_str_copy(json_get(attempt, "outcome"), word, sizeof(word)))
-		return;
-	if (strcmp(word, ends[ATTEMPT_FAILED]) == 0) {
-		if (json_int(json_get(attempt, "status"), &status) && status >= 400) {
-			buf_int(out, status);
-			return;
-		}
-		if (json_str_copy(error, word, sizeof(word))) {
-			buf_str(out, strncmp(word, "upstream_", 9) == 0 ? word + 9 : word);
-			return;
-		}
+	if (!json_str_is(outcome.raw, ends[ATTEMPT_FAILED].outcome)) {
+		for (size_t i = 0; i < ENDS; i++)
+			if (ends[i].outcome && json_str_is(outcome.raw, ends[i].outcome))
+				buf_str(out, ends[i].word);
+	} else if (json_int(json_get(attempt, "status"), &status) && status >= 400) {
+		buf_int(out, status);
+	} else {
+		write_error(json_get(attempt, "error"), out);
 	}
-	buf_str(out, word);
 }
 
 void attempts_json_words(struct slice json, struct buf *out)

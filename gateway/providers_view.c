@@ -19,11 +19,13 @@ static void collect(void *ctx, const struct health_row *row)
 		size_t room = v->model_count ? 2 * v->model_count : 1;
 		struct health_row *more = realloc(v->models, room * sizeof(*more));
 
-		c->is_short |= !more;
-		v->models = more ? more : v->models;
+		if (!more) {
+			c->is_short = true;
+			return;
+		}
+		v->models = more;
 	}
-	if (!c->is_short)
-		v->models[v->model_count++] = *row;
+	v->models[v->model_count++] = *row;
 }
 
 static int by_name(const void *pa, const void *pb)

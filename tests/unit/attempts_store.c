@@ -18,7 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define NOW INT64_C(1795262400000)
+#define NOW  INT64_C(1795262400000)
+#define MOST 24 /* attempts of a request */
 
 static char home[] = "/tmp/tollgate-attempts-XXXXXX";
 static char ring[64];
@@ -227,7 +228,8 @@ static _Noreturn void write_for_ever(unsigned worker)
 	char text[ATTEMPTS_JSON_MAX];
 
 	for (unsigned n = worker;; n += 7) {
-		struct slice json = { text, make_text(n, text) };
+		size_t len = make_text(n, text);
+		struct slice json = { text, len };
 
 		if (attempts_put(home, id_in(n % 8, n % 64), NOW + n, json, &err))
 			_exit(1);
@@ -303,6 +305,7 @@ static void the_list_says_what_each_attempt_was(void **state)
 			.took_ms = 10000 },
 		{ .slug = "anthropic",
 			.model = "anthropic/claude-sonnet-4.6",
+			.end = ATTEMPT_OK,
 			.status = 200,
 			.begun_ms = 10040,
 			.took_ms = 900,
@@ -343,13 +346,19 @@ static void what_did_not_fail_alone_is_named_by_its_end(void **state)
 			.end = ATTEMPT_FAILED,
 			.status = 200,
 			.error = ERR_UPSTREAM_INVALID },
-		{ .slug = "e", .model = "m", .rescue = true } };
+		{ .slug = "e", .model = "m", .end = ATTEMPT_OK, .rescue = true },
+		{ .slug = "f",
+			.model = "m",
+			.end = ATTEMPT_FAILED,
+			.error = ERR_UPSTREAM_TOO_LARGE },
+		{ .slug = "g", .model = "m", .end = ATTEMPT_FAILED } };
 	struct buf out = { 0 }, words = { 0 };
 
 	(void)state;
-	attempts_json_write(at, 5, ATTEMPTS_JSON_MAX, &out);
+	attempts_json_write(at, 7, ATTEMPTS_JSON_MAX, &out);
 	attempts_json_words(buf_slice(&out), &words);
-	assert_string_equal(buf_cstr(&words), "a:cut, b:overtaken, c:connect, d:invalid, e:ok");
+	assert_string_equal(
+		buf_cstr(&words), "a:cut, b:slow, c:connect, d:invalid, e:ok, f:invalid, g:failed");
 	buf_reset(&words);
 	attempts_json_words(SLICE("[{\"provider\":3},7,{}]"), &words);
 	attempts_json_words(SLICE("{\"provider\":\"a\"}"), &words);
@@ -363,20 +372,20 @@ static void what_did_not_fail_alone_is_named_by_its_end(void **state)
 static void a_long_list_is_cut_before_its_last_attempt_and_stays_json(void **state)
 {
 	const struct json_limits limits = { .max_depth = 4, .max_keys = 1000 };
-	struct attempt at[ATTEMPTS_MAX] = { 0 };
+	struct attempt at[MOST] = { 0 };
 	char model[MODEL_ID_MAX];
 
 	(void)state;
 	memset(model, '"', sizeof(model) - 1); /* each needs two bytes */
 	model[sizeof(model) - 1] = '\0';
-	for (size_t i = 0; i < ATTEMPTS_MAX; i++)
+	for (size_t i = 0; i < MOST; i++)
 		at[i] = (struct attempt){ .slug = "somebody", .model = model, .end = ATTEMPT_CUT };
-	at[ATTEMPTS_MAX - 1].slug = "the-last";
-	for (size_t n = 0; n <= ATTEMPTS_MAX; n++) {
+	at[MOST - 1].slug = "the-last";
+	for (size_t n = 0; n <= MOST; n++) {
 		struct buf out = { 0 };
 		enum json_kind kind;
 
-		attempts_json_write(at + ATTEMPTS_MAX - n, n, ATTEMPTS_JSON_MAX, &out);
+		attempts_json_write(at + MOST - n, n, ATTEMPTS_JSON_MAX, &out);
 		assert_true(buf_ok(&out) && out.len <= ATTEMPTS_JSON_MAX);
 		assert_int_equal(json_validate(buf_slice(&out), &limits, &kind, &err), ERR_OK);
 		assert_int_equal(kind, JSON_ARRAY);
