@@ -25,6 +25,12 @@ static struct route_way way_of(const struct route *r)
 		r->prices };
 }
 
+static struct slice without_client(struct slice id)
+{
+	id = slice_trim(id);
+	return slice_starts_nocase(id, "kilocode/") ? slice_from(id, strlen("kilocode/")) : id;
+}
+
 static struct slice behind_author(struct slice id)
 {
 	const char *slash = memrchr(id.ptr, '/', id.len);
@@ -36,11 +42,12 @@ static void add_all(
 	struct list *l, const struct catalog *c, const char *model, const struct catalog_model *m)
 {
 	const struct catalog_model_more *more = &c->models_more[m - c->models];
-	struct slice id = slice_trim(slice_of(model)), base, name;
-	bool is_id = route_model(c, id, &base) == m, one_day;
+	struct slice id = without_client(slice_of(model)), base = id, name;
+	/* To look up a name costs more than all the rest. */
+	bool is_id = slice_is_nocase(id, m->id) ||
+		     (memchr(id.ptr, '/', id.len) && route_model(c, id, &base) == m);
+	bool one_day;
 
-	if (slice_starts_nocase(id, "kilocode/"))
-		id = slice_from(id, strlen("kilocode/"));
 	name = behind_author(base);
 	one_day = model_name_wants_day(m, name);
 	if (m->provider->configured)
@@ -148,12 +155,8 @@ size_t equivalents_of(const struct catalog *c, const char *model, const struct r
 
 const char *equivalents_hint(const struct catalog *c, struct slice id)
 {
-	const struct catalog_family *f;
+	const struct catalog_family *f = family_of(c, without_client(id));
 
-	id = slice_trim(id);
-	if (slice_starts_nocase(id, "kilocode/"))
-		id = slice_from(id, strlen("kilocode/"));
-	f = family_of(c, id);
 	return f ? f->routers : NULL;
 }
 

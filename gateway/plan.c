@@ -30,22 +30,24 @@ static void copy(struct candidate *to, const struct candidate *from)
 		to->route.target.public_id = to->public_id;
 }
 
-/* Makes room for n more; those beyond PLAN_MAX are cut off *n. */
-static enum err_code make_room(struct making *m, size_t *n, struct err *e)
+/* Makes room for n more; those beyond PLAN_MAX are cut off *n. The old place stays until it is
+ * freed, since ids may be lent from it. */
+static enum err_code make_room(struct making *m, size_t *n, struct candidate **old, struct err *e)
 {
 	struct candidate *at;
 
+	*old = NULL;
 	if (*n > PLAN_MAX - m->count)
 		*n = PLAN_MAX - m->count;
 	if (m->count + *n <= m->room)
 		return ERR_OK;
-	m->room = m->count + *n;
-	at = malloc(m->room * sizeof(*at));
+	at = malloc((m->count + *n) * sizeof(*at));
 	if (!at)
 		return no_memory(e);
 	for (size_t i = 0; i < m->count; i++)
 		copy(&at[i], &m->at[i]);
-	free(m->at);
+	m->room = m->count + *n;
+	*old = m->at;
 	m->at = at;
 	return ERR_OK;
 }
@@ -78,28 +80,35 @@ static void take(struct making *m, unsigned link, const char *model)
 	m->count++;
 }
 
+static void take_route(struct candidate *c, const struct route *r)
+{
+	if (&c->route == r)
+		return;
+	c->route = *r;
+	if (r->target.native_id == r->native_id)
+		c->route.target.native_id = c->route.native_id;
+}
+
 /* Adds all who serve a model. What cannot be written to a provider is passed over. */
 static enum err_code add_model(struct making *m, const struct route *first, unsigned link,
 	const char *model, struct err *e)
 {
 	struct route_way ways[PLAN_MAX];
+	struct candidate *old;
 	size_t n = equivalents_of(m->ask->catalog, model, first, ways, PLAN_MAX);
-	enum err_code rc = make_room(m, &n, e);
+	enum err_code rc = make_room(m, &n, &old, e);
 
 	for (size_t i = 0; !rc && i < n; i++) {
 		struct candidate *c = &m->at[m->count];
-		struct err ignored;
 
-		if (ways[i].provider == first->provider) {
-			c->route = *first;
-			if (first->target.native_id == first->native_id)
-				c->route.target.native_id = c->route.native_id;
-		} else if (route_by(m->ask->catalog, model, ways[i], &c->route, &ignored)) {
+		if (ways[i].provider == first->provider)
+			take_route(c, first);
+		else if (route_by(m->ask->catalog, model, ways[i], &c->route, NULL))
 			continue;
-		}
 		if (!is_there(m, &c->route))
 			take(m, link, model);
 	}
+	free(old);
 	return rc;
 }
 
@@ -136,19 +145,25 @@ static enum err_code add_links(struct making *m, const struct catalog_model *ask
 	return rc;
 }
 
-/* rc, e: what came of looking for the model asked for. */
 static enum err_code add_all(struct making *m, struct err *e)
 {
 	const struct plan_ask *ask = m->ask;
 	const struct catalog_model *model;
-	struct route first;
+	struct route *first;
 	struct slice base;
-	enum err_code found = route_find(ask->catalog, ask->model, &first, e), rc = ERR_OK;
+	enum err_code found, rc = ERR_OK;
 
+	/* Most often it is the only one, and stays where it is found. */
+	m->at = malloc(sizeof(*m->at));
+	if (!m->at)
+		return no_memory(e);
+	m->room = 1;
+	first = &m->at->route;
+	found = route_find(ask->catalog, ask->model, first, e);
 	if (!found) {
-		m->is_free = first.free;
-		model = first.model;
-		rc = add_model(m, &first, 0, ask->model, e);
+		m->is_free = first->free;
+		model = first->model;
+		rc = add_model(m, first, 0, ask->model, e);
 	} else {
 		model = route_model(ask->catalog, slice_of(ask->model), &base);
 		m->is_free = (model && model->free) || slice_ends(slice_of(ask->model), ":free");
