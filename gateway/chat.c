@@ -37,26 +37,46 @@ enum err_code chat_read_model(struct json_value v, char *out, struct err *e)
 	return ERR_OK;
 }
 
-/* The role of a message; and does it call a tool, or say what one gave? */
-static struct json_value read_role(struct json_value message, bool *uses_tools)
+/* Members of messages by which later stages know what to look for. */
+static void note_member(struct slice key, struct chat_req *req)
+{
+	static const char *const of_thoughts[] = { "reasoning_details", "thinking_blocks",
+		"extra_content", "provider_specific_fields", "thoughtSignature" };
+
+	if (key.len <= strlen("tool_calls")) /* most are short */
+		return;
+	if (json_str_is(key, "tool_calls"))
+		req->uses_tools = true;
+	for (size_t i = 0; i < sizeof(of_thoughts) / sizeof(of_thoughts[0]); i++)
+		if (json_str_is(key, of_thoughts[i]))
+			req->has_thoughts = true;
+}
+
+static struct json_value read_role(struct json_value message, struct chat_req *req)
 {
 	struct json_value role = { JSON_ABSENT, { "", 0 } }, v;
 	struct json_iter it;
 	struct slice key;
+	bool has_parts = false;
 
 	json_iter_init(&it, message);
-	while (json_iter_next(&it, &key, &v))
+	while (json_iter_next(&it, &key, &v)) {
 		if (json_str_is(key, "role"))
 			role = v;
-		else if (key.len > strlen("tool_calls") && json_str_is(key, "tool_calls"))
-			*uses_tools = true;
+		else
+			note_member(key, req);
+		has_parts |= v.kind == JSON_ARRAY;
+	}
 	if (json_str_is(role.raw, "tool"))
-		*uses_tools = true;
+		req->uses_tools = true;
+	if (has_parts && json_str_is(role.raw, "assistant"))
+		req->has_thoughts = true;
 	return role;
 }
 
-static enum err_code check_messages(struct json_value v, bool *uses_tools, struct err *e)
+static enum err_code check_messages(struct chat_req *req, struct err *e)
 {
+	struct json_value v = req->field[CHAT_MESSAGES].value;
 	struct json_iter it;
 	struct json_value message;
 	struct slice none;
@@ -72,7 +92,7 @@ static enum err_code check_messages(struct json_value v, bool *uses_tools, struc
 			snprintf(where, sizeof(where), "messages[%zu]", n);
 			return err_param(e, ERR_BAD_REQUEST, where, "%s must be an object", where);
 		}
-		if (read_role(message, uses_tools).kind != JSON_STRING) {
+		if (read_role(message, req).kind != JSON_STRING) {
 			snprintf(where, sizeof(where), "messages[%zu].role", n);
 			return err_param(e, ERR_BAD_REQUEST, where,
 				"%s must be a string such as \"user\"", where);
@@ -155,7 +175,7 @@ enum err_code chat_parse(
 	if (!rc)
 		rc = chat_read_model(req->field[CHAT_MODEL].value, req->model, e);
 	if (!rc)
-		rc = check_messages(req->field[CHAT_MESSAGES].value, &req->uses_tools, e);
+		rc = check_messages(req, e);
 	if (!rc)
 		rc = chat_read_stream(req, e);
 	if (!rc)

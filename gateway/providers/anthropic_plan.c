@@ -185,6 +185,7 @@ enum err_code anthropic_plan_read(struct anthropic_plan *p, struct err *e)
 	anthropic_native_id(p->target->native_id, p->model_id);
 	p->model = anthropic_model_of(p->model_id);
 	rules.takes_thought = anthropic_is_claude(p->model) ? claude_takes : others_take;
+	rules.ids = anthropic_is_claude(p->model) ? TALK_IDS_WITHOUT_DOTS : TALK_IDS_FITTED;
 	if (p->req->n > 1)
 		return ask_refuse(p->target, "n", "gives one answer at a time", e);
 	rc = talk_read(p->req, p->talk_rules ? p->talk_rules : &rules, &p->talk, e);

@@ -2,42 +2,15 @@
  * (providers.md sections 7.4 and 7.6). */
 #include "gateway/providers/bedrock_plan.h"
 
-#include "base/crypto.h"
-
 /* Where Amazon wants words and the client has none: blank ones are refused. */
 #define PLACEHOLDER "{\"text\":\".\"}"
 
-#define MISTRAL_ID_BYTES 9
-
 /* ---- calls and results ---- */
-
-/* Mistral's models want ids of nine letters and digits. */
-static void write_mistral_id(const char *id, struct buf *out)
-{
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyz012345";
-	uint8_t hash[SHA256_BYTES];
-	size_t n = strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789");
-
-	if (n == MISTRAL_ID_BYTES && !id[n]) {
-		buf_json_cstr(out, id);
-		return;
-	}
-	crypto_sha256(slice_of(id), hash);
-	buf_char(out, '"');
-	for (size_t i = 0; i < MISTRAL_ID_BYTES; i++)
-		buf_char(out, letters[hash[i] & 31]);
-	buf_char(out, '"');
-}
 
 static void write_id(const struct bedrock_plan *p, const struct part *part, struct buf *out)
 {
-	const char *id = p->plan.talk.calls[part->call].id;
-
 	buf_str(out, "\"toolUseId\":");
-	if (p->family == BEDROCK_MISTRAL)
-		write_mistral_id(id, out);
-	else
-		buf_json_cstr(out, id);
+	buf_json_cstr(out, p->plan.talk.calls[part->call].id);
 }
 
 static void write_call(const struct bedrock_plan *p, const struct part *part, struct buf *out)

@@ -16,10 +16,13 @@ static bool takes_thought(struct slice format)
 	return !format.len || slice_is(format, CLAUDE_THOUGHTS);
 }
 
-static const struct talk_rules rules = {
-	.id_max = BEDROCK_NAME_MAX,
-	.late_system_in_turn = true,
-	.takes_thought = takes_thought,
+#define RULES \
+	.id_max = BEDROCK_NAME_MAX, .late_system_in_turn = true, .takes_thought = takes_thought
+static const struct talk_rules rules[] = {
+	[BEDROCK_CLAUDE] = { RULES, .ids = TALK_IDS_WITHOUT_DOTS },
+	[BEDROCK_NOVA] = { RULES },
+	[BEDROCK_MISTRAL] = { RULES, .ids = TALK_IDS_OF_NINE },
+	[BEDROCK_OTHER] = { RULES },
 };
 
 static enum bedrock_family family_of(const char *id)
@@ -386,10 +389,11 @@ static enum err_code write_url(
 enum err_code bedrock_encode(
 	const struct chat_req *req, const struct target *t, struct http_req *out, struct err *e)
 {
-	struct bedrock_plan p = {
-		.plan = { .req = req, .target = t, .talk_rules = &rules, .names = &bedrock_names },
-		.family = family_of(t->native_id)
-	};
+	struct bedrock_plan p = { .plan = { .req = req,
+					  .target = t,
+					  .talk_rules = &rules[family_of(t->native_id)],
+					  .names = &bedrock_names },
+		.family = family_of(t->native_id) };
 	enum err_code rc = write_url(req, t, out, e);
 
 	if (rc)

@@ -74,6 +74,28 @@ static const char *const for_openai[] = {
 	NULL,
 };
 
+/* Words of one vendor's own API, which others refuse or do not understand; who knows one of them
+ * has it as its switch of thinking, or allows it. */
+static const char *const of_vendors[] = {
+	"thinking",
+	"output_config",
+	"context_management",
+	"cache_control",
+	"betas",
+	"anthropic_beta",
+	"safety_settings",
+	"google",
+	"enable_thinking",
+	"thinking_budget",
+	"chat_template_kwargs",
+	"reasoning_split",
+	"reasoning_format",
+	"random_seed",
+	"safe_prompt",
+	"prompt_mode",
+	NULL,
+};
+
 /* Members of messages that everybody takes, and those that only OpenAI and routers know
  * (providers.md section 2, at the end). */
 static const char *const message_own[] = {
@@ -90,6 +112,8 @@ static const char *const message_extras[] = {
 	"images",
 	"provider_specific_fields",
 	"extra_content",
+	"thoughtSignature",
+	"thought_signature",
 	"refusal",
 	"audio",
 	NULL,
@@ -114,6 +138,9 @@ bool quirks_drops(const struct quirks *q, struct slice member)
 		return true;
 	if (quirks_has(for_routers, member))
 		return !q->is_router;
+	if (q->walks && quirks_has(of_vendors, member))
+		return !quirks_has(q->allow, member) &&
+		       !(q->thinking.member && slice_is(member, q->thinking.member));
 	if (q->walks && !q->takes_breakpoints && quirks_has(for_openai, member))
 		return !quirks_has(q->allow, member);
 	return q->strict && !quirks_has(openai_own, member) && !quirks_has(q->allow, member);
@@ -162,4 +189,10 @@ void quirks_for_model(const struct quirks *row, const char *native_id, struct qu
 		out->thinks = m->thinks;
 	if (m->formats)
 		out->formats = m->formats;
+	out->model_add = m->add;
+	out->family = m->family;
+	if (m->id_exact)
+		out->id_exact = m->id_exact;
+	out->id_no_dots |= m->id_no_dots;
+	out->no_strict_tools |= m->no_strict_tools;
 }

@@ -65,6 +65,17 @@ enum answer_formats {
 	FORMATS_NONE,
 };
 
+/* Who made a model that stands behind a router: nobody else's can read the signatures and hidden
+ * thoughts of its answers. */
+enum family {
+	FAMILY_UNSAID, /* nothing is looked at */
+	FAMILY_CLAUDE,
+	FAMILY_GEMINI,
+	FAMILY_GPT,
+	FAMILY_GROK,
+	FAMILY_OPEN, /* all that think in plain words */
+};
+
 /* What to send for one of the seven efforts, none to max; { NULL, 0 } = nothing. */
 struct effort_word {
 	const char *word; /* of reasoning_effort; NULL = not sent */
@@ -106,6 +117,11 @@ struct model_quirks {
 	enum thoughts_needed needed;
 	enum answer_formats formats;
 	enum thinks thinks;
+	const char *const *add; /* NULL-ended pairs, as quirks.add */
+	enum family family;
+	unsigned id_exact;
+	bool id_no_dots;
+	bool no_strict_tools;
 };
 
 struct quirks {
@@ -154,6 +170,8 @@ struct quirks {
 	bool repeats_prefill; /* the answer begins with that message */
 	unsigned id_exact;    /* ids of calls have exactly so many letters and digits; 0 = any */
 	unsigned id_max;      /* and at most so many bytes; 0 = any */
+	bool id_no_dots;      /* and no dot */
+	enum family family;   /* whose thoughts it understands; routers' models only */
 	enum choice_words choice;
 	enum answer_formats formats;
 
@@ -167,6 +185,7 @@ struct quirks {
 
 	const struct model_quirks *models; /* ends with an empty one; may be NULL */
 	const char *const *model_drop;     /* of the model: see quirks_for_model() */
+	const char *const *model_add;      /* the same */
 
 	/* Answers. */
 	bool think_tags;           /* may write thoughts into the text, as <think>…</think> */

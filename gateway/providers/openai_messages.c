@@ -1,5 +1,6 @@
 #include "gateway/providers/openai_messages.h"
 
+#include "gateway/providers/family.h"
 #include "gateway/providers/openai_ids.h"
 #include "gateway/providers/patch.h"
 #include "gateway/providers/tongue.h"
@@ -23,6 +24,13 @@ static struct slice inner(struct json_value v)
 static struct slice bare(struct slice key)
 {
 	return (struct slice){ key.ptr + 1, key.len - 2 };
+}
+
+/* A signature of Google's, or what LiteLLM keeps it in. */
+static bool is_googles(struct slice key)
+{
+	return KEY_IS(key, "extra_content") || KEY_IS(key, "provider_specific_fields") ||
+	       KEY_IS(key, "thoughtSignature") || KEY_IS(key, "thought_signature");
 }
 
 /* ---- calls ---- */
@@ -66,17 +74,26 @@ out:
 
 static void patch_function(const struct quirks *q, struct patch *p, struct json_value function)
 {
+	struct patch_list m;
 	struct json_iter it;
 	struct json_value v;
 	struct slice key;
 
+	patch_list_begin(&m, function);
 	json_iter_init(&it, function);
-	while (q->reads_arguments && json_iter_next(&it, &key, &v))
-		if (KEY_IS(key, "arguments"))
+	while (json_iter_next(&it, &key, &v)) {
+		if (is_googles(key)) {
+			patch_list_drop(&m);
+			continue;
+		}
+		patch_list_keep(p, &m, key, v);
+		if (q->reads_arguments && KEY_IS(key, "arguments"))
 			patch_arguments(p, v);
+	}
+	patch_list_end(p, &m);
 }
 
-static void patch_call(const struct quirks *q, struct patch *p, struct json_value call)
+static void patch_call(struct openai_ids *ids, struct patch *p, struct json_value call)
 {
 	struct patch_list m;
 	struct json_iter it;
@@ -86,22 +103,20 @@ static void patch_call(const struct quirks *q, struct patch *p, struct json_valu
 	patch_list_begin(&m, call);
 	json_iter_init(&it, call);
 	while (json_iter_next(&it, &key, &v)) {
-		if (KEY_IS(key, "extra_content") || KEY_IS(key, "provider_specific_fields") ||
-			KEY_IS(key, "thoughtSignature") || KEY_IS(key, "cache_control") ||
-			KEY_IS(key, "index")) {
+		if (is_googles(key) || KEY_IS(key, "cache_control") || KEY_IS(key, "index")) {
 			patch_list_drop(&m);
 			continue;
 		}
 		patch_list_keep(p, &m, key, v);
 		if (KEY_IS(key, "id"))
-			openai_id_patch(q, p, v);
-		else if (KEY_IS(key, "function"))
-			patch_function(q, p, v);
+			openai_ids_patch(ids, p, v);
+		else if (KEY_IS(key, "function") && v.kind == JSON_OBJECT)
+			patch_function(ids->q, p, v);
 	}
 	patch_list_end(p, &m);
 }
 
-static void patch_calls(const struct quirks *q, struct patch *p, struct json_value calls)
+static void patch_calls(struct openai_ids *ids, struct patch *p, struct json_value calls)
 {
 	struct json_iter it;
 	struct json_value call;
@@ -110,7 +125,7 @@ static void patch_calls(const struct quirks *q, struct patch *p, struct json_val
 	json_iter_init(&it, calls);
 	while (json_iter_next(&it, &none, &call))
 		if (call.kind == JSON_OBJECT)
-			patch_call(q, p, call);
+			patch_call(ids, p, call);
 }
 
 /* ---- content ---- */
@@ -169,7 +184,8 @@ static void patch_part(const struct quirks *q, struct patch *p, struct json_valu
 	json_iter_init(&it, part);
 	while (json_iter_next(&it, &key, &v)) {
 		if ((!q->takes_marks && KEY_IS(key, "cache_control")) ||
-			(!q->takes_breakpoints && KEY_IS(key, "prompt_cache_breakpoint")))
+			(!q->takes_breakpoints && KEY_IS(key, "prompt_cache_breakpoint")) ||
+			is_googles(key))
 			patch_list_drop(&m);
 		else
 			patch_list_keep(p, &m, key, v);
@@ -214,7 +230,8 @@ static void patch_content(
 
 struct message {
 	bool system, developer, user, assistant, tool;
-	bool odd; /* holds what the row may have to change */
+	bool odd;   /* holds what the row may have to change */
+	bool bound; /* its details hold what only their writer reads */
 	struct json_value object, content, calls;
 	struct json_value reasoning, reasoning_content, details, blocks;
 };
@@ -247,7 +264,7 @@ static bool parts_are_odd(const struct quirks *q, struct json_value content, boo
 
 		for (p++; json_iter_next(&it, &key, &v); p = v.raw.ptr + v.raw.len)
 			if (KEY_IS(key, "cache_control") ||
-				KEY_IS(key, "prompt_cache_breakpoint") ||
+				KEY_IS(key, "prompt_cache_breakpoint") || is_googles(key) ||
 				(!of_user && KEY_IS(key, "type") && !json_str_is(v.raw, "text")))
 				return true;
 		p = behind_blanks(behind_blanks(p, end) + 1, end); /* the brace */
@@ -287,6 +304,7 @@ static struct message read_message(const struct quirks *q, const char *p, const 
 			m.odd = true;
 		} else if (KEY_IS(key, "reasoning_details") && json_is_truthy(v)) {
 			m.details = v;
+			m.bound = q->thoughts == THOUGHTS_DETAILS && family_is_bound(v);
 			m.odd = true;
 		} else if (KEY_IS(key, "thinking_blocks") && json_is_truthy(v)) {
 			m.blocks = v;
@@ -381,7 +399,7 @@ static bool is_of_thoughts(const struct plan *plan, const struct message *m, str
 		return true;
 	}
 	if (KEY_IS(key, "reasoning_details")) {
-		*stays = plan->details && m->details.kind;
+		*stays = plan->details && m->details.kind && !m->bound;
 		return true;
 	}
 	return KEY_IS(key, "thinking_blocks");
@@ -405,7 +423,7 @@ static void add_thoughts(const struct plan *plan, const struct message *m, bool 
 		buf_slice_append(p->out, buf_slice(&text));
 		buf_char(p->out, '"');
 	}
-	if (plan->details && !m->details.kind && text.len) {
+	if (plan->details && (!m->details.kind || m->bound) && text.len) {
 		patch_list_add(p, list);
 		buf_str(p->out, "\"reasoning_details\":[{\"type\":\"reasoning.text\",\"text\":\"");
 		buf_slice_append(p->out, buf_slice(&text));
@@ -418,8 +436,9 @@ static void add_thoughts(const struct plan *plan, const struct message *m, bool 
 /* ---- messages ---- */
 
 static void patch_message(
-	const struct quirks *q, struct patch *p, const struct message *m, bool last)
+	struct openai_ids *ids, struct patch *p, const struct message *m, bool last)
 {
+	const struct quirks *q = ids->q;
 	struct plan plan = plan_of(q, m);
 	bool had_content = false, marked = false, stays;
 	struct patch_list list;
@@ -452,9 +471,9 @@ static void patch_message(
 		else if (KEY_IS(key, "content"))
 			patch_content(q, p, m->user, v);
 		else if (KEY_IS(key, "tool_calls"))
-			patch_calls(q, p, v);
+			patch_calls(ids, p, v);
 		else if (KEY_IS(key, "tool_call_id"))
-			openai_id_patch(q, p, v);
+			openai_ids_patch(ids, p, v);
 	}
 	if (plan.content || plan.reasoning || plan.details)
 		add_thoughts(&plan, m, had_content, p, &list);
@@ -514,6 +533,7 @@ void openai_messages_write(
 {
 	const char *at = messages.raw.ptr + 1, *end = messages.raw.ptr + messages.raw.len - 1;
 	struct patch p = { .out = out, .done = messages.raw.ptr };
+	struct openai_ids ids = { .q = q };
 	bool merge = must_merge(q, messages, front), behind_tool = false;
 	const struct slice no_key = { "", 0 };
 	struct patch_list list;
@@ -545,10 +565,11 @@ void openai_messages_write(
 		}
 		behind_tool = m.tool;
 		if (m.odd || (last && q->prefill && m.assistant))
-			patch_message(q, &p, &m, last);
+			patch_message(&ids, &p, &m, last);
 	}
 	patch_list_end(&p, &list);
 	patch_end(&p, messages.raw);
+	openai_ids_fini(&ids, out);
 }
 
 void openai_messages_without_nulls(struct json_value messages, struct buf *out)

@@ -1,6 +1,7 @@
 #include "gateway/providers/openai_request.h"
 
 #include "gateway/providers/ask.h"
+#include "gateway/providers/family.h"
 #include "gateway/providers/openai_ids.h"
 #include "gateway/providers/openai_like.h"
 #include "gateway/providers/openai_messages.h"
@@ -186,15 +187,17 @@ static bool is_left_out(const struct sending *s, struct slice name, struct json_
 		       slice_is(name, "parallel_tool_calls"));
 }
 
-/* Messages whose rows are not walked: as they are, but for nulls that strict servers refuse, and
- * ids that carry what only Google reads. */
-static void write_messages_plainly(
-	const struct quirks *q, struct json_value messages, struct buf *out)
+/* Messages whose rows are not walked: as they are, but for what another family left in them, nulls
+ * that strict servers refuse, and ids that carry what only Google reads. */
+static void write_messages_plainly(const struct chat_req *req, const struct quirks *q,
+	struct json_value messages, struct buf *out)
 {
-	if (q->strict && memmem(messages.raw.ptr, messages.raw.len, "null", 4))
+	if (family_looks(q, req))
+		family_write_messages(q, messages, out);
+	else if (q->strict && memmem(messages.raw.ptr, messages.raw.len, "null", 4))
 		openai_messages_without_nulls(messages, out);
 	else if (!q->reads_marked_ids && openai_ids_are_marked(messages))
-		openai_ids_shorten(q, messages, out);
+		openai_ids_rewrite(q, messages, out);
 	else
 		buf_slice_append(out, messages.raw);
 }
@@ -290,8 +293,8 @@ static enum err_code write_member(
 	else if (slice_is(name, "messages") && q->walks)
 		openai_messages_write(q, value, buf_slice(&s->format.told), s->out);
 	else if (slice_is(name, "messages"))
-		write_messages_plainly(q, value, s->out);
-	else if (slice_is(name, "tools") && q->walks)
+		write_messages_plainly(s->req, q, value, s->out);
+	else if (slice_is(name, "tools") && (q->walks || q->no_strict_tools))
 		return openai_tools_write(s->t, q, &s->tools, value, s->out, e);
 	else if (slice_is(name, "tool_choice") && s->tools.choice)
 		buf_str(s->out, s->tools.choice);
@@ -336,6 +339,7 @@ static enum err_code write_body(const struct sending *s, struct err *e)
 		return rc;
 	write_effort(s);
 	write_additions(s, q->add);
+	write_additions(s, q->model_add);
 	if (req->stream && json_is_truthy(req->field[CHAT_TOOLS].value) && !s->tools.none)
 		write_additions(s, q->add_with_tools);
 	if (q->limit_default && !req->max_tokens) {

@@ -147,6 +147,29 @@ static const struct model_quirks deepseek_models[] = {
 	{ .match = NULL },
 };
 
+/* Behind routers (kilo-contract.md sections 22 and 24.3). */
+#define MISTRAL_BY_ROUTER \
+	.family = FAMILY_OPEN, .id_exact = 9, .no_strict_tools = true, \
+	.add = NAMES("temperature", "0.2")
+static const struct model_quirks router_models[] = {
+	{ .match = "anthropic/*", .family = FAMILY_CLAUDE, .id_no_dots = true },
+	{ .match = "google/gemini*", .family = FAMILY_GEMINI },
+	{ .match = "openai/gpt-oss*", .family = FAMILY_OPEN },
+	{ .match = "openai/*", .family = FAMILY_GPT },
+	{ .match = "x-ai/*", .family = FAMILY_GROK },
+	{ .match = "xai/*", .family = FAMILY_GROK },
+	{ .match = "mistralai/*", MISTRAL_BY_ROUTER },
+	{ .match = "mistral/*", MISTRAL_BY_ROUTER },
+	{ .match = "moonshotai/kimi*",
+		.family = FAMILY_OPEN,
+		.drop = NAMES("temperature", "top_p") },
+	/* What the router chooses may be of any family. */
+	{ .match = "openrouter/*" },
+	{ .match = "kilo*/*" },
+	{ .match = "*/*", .family = FAMILY_OPEN },
+	{ .match = NULL },
+};
+
 /* Only models that reason know thoughts and efforts. */
 static const struct model_quirks groq_models[] = {
 	{ .match = "*gpt-oss*",
@@ -252,11 +275,11 @@ static const struct saying huggingface_says[] = {
 	.limit = LIMIT_MAX_TOKENS, .no_stream_options = true, .strict = true, \
 	.drop = MISTRAL_DROPS, \
 	.rename = NAMES("seed", "random_seed", "dimensions", "output_dimension"), \
-	.affinity = "x-affinity", .walks = true, .no_developer = true, .no_name = true, \
-	.bridges = true, .reads_arguments = true, .wants_parameters = true, \
-	.no_strict_tools = true, .message_members = NAMES("prefix"), .system = SYSTEM_IN_FRONT, \
-	.thoughts = THOUGHTS_NONE, .prefill = "prefix", .repeats_prefill = true, .id_exact = 9, \
-	.choice = CHOICE_ANY, .efforts = effort_unknown
+	.add = NAMES("temperature", "0.2"), .affinity = "x-affinity", .walks = true, \
+	.no_developer = true, .no_name = true, .bridges = true, .reads_arguments = true, \
+	.wants_parameters = true, .no_strict_tools = true, .message_members = NAMES("prefix"), \
+	.system = SYSTEM_IN_FRONT, .thoughts = THOUGHTS_NONE, .prefill = "prefix", \
+	.repeats_prefill = true, .id_exact = 9, .choice = CHOICE_ANY, .efforts = effort_unknown
 
 /* Its endpoint in OpenAI's shape answers 400 to a name it does not know. */
 #define GOOGLE_DROPS \
@@ -266,11 +289,14 @@ static const struct saying huggingface_says[] = {
 		"moderation")
 
 /* Not strict: a member that OpenAI does not know is named in its own 400, and one that is new must
- * not wait for us. */
+ * not wait for us. What others are told by is left out: a request for their model may come here
+ * when they fail. */
 #define OPENAI \
-	.limit = LIMIT_MAX_COMPLETION_TOKENS, .walks = true, .takes_breakpoints = true, \
-	.takes_custom_tools = true, .message_members = NAMES("refusal", "audio"), \
-	.thoughts = THOUGHTS_NONE, .id_max = 40, .efforts = effort_all, .models = openai_models
+	.limit = LIMIT_MAX_COMPLETION_TOKENS, \
+	.drop = NAMES("top_k", "top_a", "min_p", "repetition_penalty"), .walks = true, \
+	.takes_breakpoints = true, .takes_custom_tools = true, \
+	.message_members = NAMES("refusal", "audio"), .thoughts = THOUGHTS_NONE, .id_max = 40, \
+	.efforts = effort_all, .models = openai_models
 
 #define OLLAMA \
 	.limit = LIMIT_MAX_TOKENS, .no_image_urls = true, .walks = true, .reads_arguments = true, \
@@ -298,6 +324,8 @@ static const struct saying huggingface_says[] = {
 	NAMES("order", "only", "ignore", "allow_fallbacks", "require_parameters", \
 		"data_collection", "zdr", "enforce_distillable_text", "quantizations", "sort", \
 		"max_price", "preferred_min_throughput", "preferred_max_latency")
+
+#define ROUTER .takes_marks = true, .takes_custom_tools = true, .models = router_models
 
 static const struct quirks everybody_else = { .slug = "" };
 
@@ -342,15 +370,17 @@ static const struct quirks rows[] = {
 		.limit = LIMIT_EITHER,
 		.is_router = true,
 		.trusts_cost = true,
-		.provider_members = PROVIDER_MEMBERS },
-	{ .slug = "kilo", .limit = LIMIT_EITHER, .is_router = true, .trusts_cost = true },
+		.provider_members = PROVIDER_MEMBERS,
+		ROUTER },
+	{ .slug = "kilo", .limit = LIMIT_EITHER, .is_router = true, .trusts_cost = true, ROUTER },
 	{ .slug = "vercel",
 		.limit = LIMIT_MAX_TOKENS,
 		.is_router = true,
 		.trusts_cost = true,
 		.wants_options = true,
 		.drop = NAMES("models", "route", "transforms", "plugins", "usage", "session_id",
-			"include_reasoning", "debug", "preset") },
+			"include_reasoning", "debug", "preset"),
+		ROUTER },
 	{ .slug = "mistral",
 		MISTRAL,
 		.allow = NAMES("random_seed", "safe_prompt", "prompt_mode", "guardrails") },
@@ -368,6 +398,7 @@ static const struct quirks rows[] = {
 		.limit = LIMIT_MAX_TOKENS,
 		.drop = NAMES("frequency_penalty", "presence_penalty", "logit_bias", "seed",
 			"function_call", "functions"),
+		.allow = NAMES("thinking", "reasoning_split"),
 		.add = NAMES("reasoning_split", "true"),
 		.no_zero_temperature = true,
 		.walks = true,

@@ -1,8 +1,11 @@
 #include "gateway/providers/talk_draft.h"
 
+#include "base/crypto.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
+#define ID_MAX    256 /* bytes */
 #define NO_RESULT "\"no result recorded\""
 
 /* ---- lists that grow ---- */
@@ -91,12 +94,58 @@ static uint32_t digest(struct slice s)
 	return h;
 }
 
+#define OF_NINE 9
+
+static bool is_of_nine(struct slice id)
+{
+	for (size_t i = 0; i < id.len; i++)
+		if (!fits_id(id.ptr[i]) || id.ptr[i] == '_' || id.ptr[i] == '-')
+			return false;
+	return id.len == OF_NINE;
+}
+
+static bool is_hashed(const struct talk_rules *rules, struct slice id)
+{
+	if (rules->ids == TALK_IDS_WITHOUT_DOTS)
+		return memchr(id.ptr, '.', id.len) != NULL;
+	return rules->ids == TALK_IDS_OF_NINE && !is_of_nine(id);
+}
+
+/* Puts the id into text as characters that the provider takes; returns how many. */
+static size_t put_id(
+	const struct talk_rules *rules, struct slice id, size_t max, char text[ID_MAX + 1])
+{
+	char hex[2 * SHA256_BYTES + 1];
+	uint8_t hash[SHA256_BYTES];
+	size_t len = id.len > max ? max : id.len;
+
+	if (is_hashed(rules, id)) {
+		crypto_sha256(id, hash);
+		crypto_hex(hash, sizeof(hash), hex);
+		len = rules->ids == TALK_IDS_OF_NINE ? OF_NINE : 2 * SHA256_BYTES;
+		len = len > max ? max : len;
+		memcpy(text, hex, len);
+		text[len] = '\0';
+		return len;
+	}
+	memcpy(text, id.ptr, len);
+	text[len] = '\0';
+	if (id.len > max)
+		snprintf(text + max - 8, 9, "%08x", digest(id));
+	for (size_t i = 0; i < len; i++)
+		if (!fits_id(text[i]))
+			text[i] = '_';
+	return len;
+}
+
 /* The id as the provider will know it. The first call with an id keeps it, so that an id does not
  * change when the conversation goes on. */
 static const char *fit_id(struct draft *d, struct slice id)
 {
-	size_t max = d->rules->id_max < 9 ? 9 : d->rules->id_max > 256 ? 256 : d->rules->id_max;
-	char base[257], fitted[257], tail[16];
+	size_t max = d->rules->id_max < OF_NINE  ? OF_NINE
+		     : d->rules->id_max > ID_MAX ? ID_MAX
+						 : d->rules->id_max;
+	char base[ID_MAX + 1], fitted[ID_MAX + 1], tail[16];
 	size_t len, keep;
 	struct name *taken;
 	const char *key;
@@ -104,14 +153,7 @@ static const char *fit_id(struct draft *d, struct slice id)
 
 	if (!id.len)
 		id = SLICE("call");
-	len = id.len > max ? max : id.len;
-	memcpy(base, id.ptr, len);
-	base[len] = '\0';
-	if (id.len > max)
-		snprintf(base + max - 8, 9, "%08x", digest(id));
-	for (size_t i = 0; i < len; i++)
-		if (!fits_id(base[i]))
-			base[i] = '_';
+	len = put_id(d->rules, id, max, base);
 	memcpy(fitted, base, len + 1);
 	for (;;) {
 		key = arena_text(d->arena, slice_of(fitted));
@@ -129,6 +171,12 @@ static const char *fit_id(struct draft *d, struct slice id)
 		keep = len + strlen(tail) > max ? max - strlen(tail) : len;
 		memcpy(fitted, base, keep);
 		memcpy(fitted + keep, tail, strlen(tail) + 1);
+		if (d->rules->ids == TALK_IDS_OF_NINE) {
+			char longer[ID_MAX + 1];
+
+			memcpy(longer, fitted, keep + strlen(tail) + 1);
+			(void)put_id(d->rules, slice_of(longer), max, fitted);
+		}
 	}
 }
 

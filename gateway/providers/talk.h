@@ -82,8 +82,16 @@ struct talk {
 	void *memory;
 };
 
+/* Which ids become a hash instead of being fitted (kilo-contract.md section 22). */
+enum talk_ids {
+	TALK_IDS_FITTED,       /* none */
+	TALK_IDS_WITHOUT_DOTS, /* those with a dot: all of their sha-256, in hexadecimal */
+	TALK_IDS_OF_NINE,      /* those that are not nine letters and digits: its first nine */
+};
+
 struct talk_rules {
 	unsigned id_max;          /* bytes of a call's id, 9..256 */
+	enum talk_ids ids;        /* 64 bytes at least for those without dots */
 	bool late_system_in_turn; /* system messages behind the first user message become text of
 				   * the turn they stand in (providers.md section 7.6, 9) */
 	/* Which thoughts the provider takes back, by their format; NULL: none. A thought of

@@ -51,6 +51,7 @@ struct chat_req {
 	bool stream;
 	bool include_usage; /* the client asked for the usage chunk */
 	bool uses_tools;    /* a message calls a tool or says what one gave */
+	bool has_thoughts;  /* an assistant's message may hold what its maker alone reads */
 	int64_t n;          /* choices asked for, 1..128 */
 	int64_t max_tokens; /* max_completion_tokens, else max_tokens, else 0 */
 };

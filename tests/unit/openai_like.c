@@ -103,10 +103,31 @@ static void no_provider_loses_what_a_chat_needs(void **state)
 		}
 }
 
+/* A request for another vendor's model may come to them when that vendor fails. */
+static void words_of_one_vendor_reach_that_vendor_only(void **state)
+{
+	(void)state;
+	assert_true(drops("openai", "top_k"));
+	assert_true(drops("openai", "thinking"));
+	assert_true(drops("xai", "safety_settings"));
+	assert_true(drops("moonshot", "chat_template_kwargs"));
+	assert_true(drops("deepseek", "cache_control"));
+	assert_true(drops("zai", "enable_thinking"));
+	assert_false(drops("deepseek", "thinking"));
+	assert_false(drops("moonshot", "thinking"));
+	assert_false(drops("alibaba", "enable_thinking"));
+	assert_false(drops("vllm", "chat_template_kwargs"));
+	assert_false(drops("vllm", "top_k"));
+	assert_false(drops("groq", "reasoning_format"));
+	assert_false(drops("mistral", "safe_prompt"));
+	assert_false(drops("openrouter", "thinking"));
+	assert_false(drops("my-own-server", "thinking"));
+}
+
 static void strict_providers_get_known_members_only(void **state)
 {
 	(void)state;
-	assert_false(drops("openai", "top_k"));
+	assert_false(drops("openai", "something_new"));
 	assert_false(drops("openai", "verbosity"));
 	assert_true(drops("groq", "store"));
 	assert_true(drops("groq", "logprobs"));
@@ -210,6 +231,7 @@ int main(void)
 		cmocka_unit_test(vercel_gets_the_few_members_for_routers_it_knows),
 		cmocka_unit_test(extra_body_reaches_google_only),
 		cmocka_unit_test(no_provider_loses_what_a_chat_needs),
+		cmocka_unit_test(words_of_one_vendor_reach_that_vendor_only),
 		cmocka_unit_test(strict_providers_get_known_members_only),
 		cmocka_unit_test(refused_members_are_dropped_for_who_refuses_them),
 		cmocka_unit_test(a_family_refuses_what_its_provider_takes_otherwise),
