@@ -47,6 +47,7 @@ static const struct row {
 	[ERR_UPSTREAM_TIMEOUT] = { "upstream_timeout", 504, "timeout", true },
 	[ERR_UPSTREAM_CLOSED] = { "upstream_closed", 502, "upstream_disconnect", true },
 	[ERR_UPSTREAM_INVALID] = { "upstream_invalid", 502, "invalid_response", true },
+	[ERR_ALL_DOWN] = { "all_down", 503, "temporarily_unavailable", true },
 	[ERR_UPSTREAM_TOO_LARGE] = { "upstream_too_large", 502, "invalid_response", false },
 };
 

@@ -60,6 +60,7 @@ enum err_code {
 	ERR_UPSTREAM_CLOSED,    /* 502: the answer ended before its end */
 	ERR_UPSTREAM_INVALID,   /* 502: not what the dialect allows */
 	ERR_UPSTREAM_TOO_LARGE, /* 502: an answer or event above our limit */
+	ERR_ALL_DOWN,           /* 503: none of several providers answers */
 	ERR_COUNT
 };
 

@@ -55,8 +55,9 @@ struct catalog_model {
 	const char *native_id;
 	const struct catalog_provider *provider; /* who makes it and serves it first; never NULL */
 	int64_t max_output;                      /* tokens; 0 = unknown */
-	const struct cost_table *prices;         /* of that provider; NULL = unknown */
-	bool free; /* costs the caller nothing: may be used anonymously */
+	int64_t first_token_ms;          /* it may be silent so long before it speaks; 0 = as any */
+	const struct cost_table *prices; /* of that provider; NULL = unknown */
+	bool free;                       /* costs the caller nothing: may be used anonymously */
 	bool embedding;
 	bool prefill; /* goes on with an assistant's message that comes last */
 	bool hidden;  /* by the operator: as if it did not exist */

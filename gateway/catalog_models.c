@@ -5,6 +5,8 @@
 
 #include <errno.h>
 
+#define THINKING_MS 45000 /* to the first token of a model that reasons */
+
 #define ROWS(table) (sizeof(table) / sizeof((table)[0]))
 
 static enum err_code no_memory(struct err *e)
@@ -55,6 +57,7 @@ enum {
 	M_OVERRIDES,
 	M_FREE,
 	M_PREFILL,
+	M_FIRST_TOKEN,
 	M_NOTE,
 	M_PRICE_DATE,
 	M_SOURCE,
@@ -85,6 +88,7 @@ static const struct schema_row model_rows[M_COUNT] = {
 	[M_OVERRIDES] = { "overrides", SCHEMA_LIST, false, false },
 	[M_FREE] = { "free", SCHEMA_SWITCH, false, false },
 	[M_PREFILL] = { "prefill", SCHEMA_SWITCH, false, false },
+	[M_FIRST_TOKEN] = { "first_token_ms", SCHEMA_COUNT, false, false },
 	[M_NOTE] = { "note", SCHEMA_TEXT, false, false },
 	[M_PRICE_DATE] = { "price_date", SCHEMA_ID, false, false },
 	[M_SOURCE] = { "source", SCHEMA_ID, false, false },
@@ -190,6 +194,14 @@ static bool lists(struct json_object *list, const char *word)
 	return false;
 }
 
+/* Models that think are silent for a while before they speak, unless their row knows better. */
+static int64_t first_token_ms(struct json_object *const *v)
+{
+	if (v[M_FIRST_TOKEN])
+		return json_object_get_int64(v[M_FIRST_TOKEN]);
+	return yes(v[M_REASONING]) ? THINKING_MS : 0;
+}
+
 /* Reads a row into the place of m, whatever was there. */
 static enum err_code read_row(struct catalog *c, struct catalog_model *m, struct json_object *row,
 	struct schema_place *place, struct err *e)
@@ -207,6 +219,7 @@ static enum err_code read_row(struct catalog *c, struct catalog_model *m, struct
 		.free = yes(v[M_FREE]) || slice_ends(slice_of(text(v[M_ID])), ":free"),
 		.max_output = v[M_MAX_OUTPUT] ? json_object_get_int64(v[M_MAX_OUTPUT]) : 0,
 		.prefill = yes(v[M_PREFILL]),
+		.first_token_ms = first_token_ms(v),
 		.embedding = lists(v[M_OUTPUT], "embeddings") };
 	if (strlen(m->id) >= MODEL_ID_MAX)
 		return schema_fail(place, "id", "is too long", e);

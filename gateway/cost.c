@@ -283,6 +283,15 @@ enum err_code cost_of(const struct cost_facts *f, struct cost *out, struct err *
 	return rc;
 }
 
+void cost_add_completion(struct cost *to, const struct cost *cut)
+{
+	to->parts.completion += cut->parts.completion;
+	to->parts.reasoning += cut->parts.reasoning;
+	to->total += cut->parts.completion + cut->parts.reasoning;
+	(void)!round_to_microusd(to->total, &to->market_microusd, NULL);
+	to->microusd = to->waived ? 0 : to->market_microusd;
+}
+
 /* The dearest a token of prompt, or of completion, can be by these rates. */
 static cost_wide dearest_prompt(const struct cost_rates *r, bool writes_1h)
 {

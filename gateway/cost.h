@@ -138,6 +138,10 @@ struct cost {
  * whole, as tokens beside it. */
 MUST_CHECK enum err_code cost_of(const struct cost_facts *f, struct cost *out, struct err *e);
 
+/* Adds what the completion of a cut attempt cost to the attempt that goes on with it: the two are
+ * one answer, rounded once. */
+void cost_add_completion(struct cost *to, const struct cost *cut);
+
 /* What a request may cost at most, to be reserved before it is sent. */
 struct cost_ask {
 	int64_t prompt_tokens;     /* an estimate that is not too low */

@@ -72,7 +72,7 @@ int main(int argc, char **argv)
 		.summary = "completions of a text, at its end or between two parts",
 		.methods = "POST, OPTIONS",
 		.no_store = true,
-		.needs = FRONT_CATALOG | FRONT_KEYS | FRONT_LEDGER | FRONT_BYOK,
+		.needs = FRONT_CATALOG | FRONT_KEYS | FRONT_LEDGER | FRONT_BYOK | FRONT_PLAN,
 		.handle = handle,
 	};
 

@@ -41,7 +41,7 @@ int main(int argc, char **argv)
 		.endpoint = "/embeddings",
 		.methods = "POST, OPTIONS",
 		.no_store = true,
-		.needs = FRONT_CATALOG | FRONT_KEYS | FRONT_LEDGER | FRONT_BYOK,
+		.needs = FRONT_CATALOG | FRONT_KEYS | FRONT_LEDGER | FRONT_BYOK | FRONT_PLAN,
 		.handle = handle,
 	};
 

@@ -417,7 +417,7 @@ static enum err_code decode_event(struct dialect *d, const struct sse_event *ev,
 	take_head(d, top, now_s);
 	buf_reset(&d->out);
 	d->out.max_bytes = 2 * text.len + 8192;
-	write_head(d, dialect_chunk_object(d), &d->out);
+	write_head(d, provider_chunk_object(d->target->provider), &d->out);
 	rc = take_choices(d, top[TOP_CHOICES].value, form, false, out, &count, &d->out, e);
 	if (rc) {
 		out->kind = DELTA_ERROR;

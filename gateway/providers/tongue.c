@@ -263,10 +263,8 @@ void dialect_write_usage_object(const struct dialect *d, struct slice extra, str
 	buf_char(out, '}');
 }
 
-const char *dialect_chunk_object(const struct dialect *d)
+const char *provider_chunk_object(const struct provider *p)
 {
-	const struct provider *p = d->target->provider;
-
 	return p && p->chunk_object ? p->chunk_object : "chat.completion.chunk";
 }
 
@@ -275,7 +273,7 @@ void dialect_write_usage(const struct dialect *d, struct slice extra, struct buf
 	buf_str(out, "{\"id\":");
 	buf_json_cstr(out, d->id);
 	buf_str(out, ",\"object\":");
-	buf_json_cstr(out, dialect_chunk_object(d));
+	buf_json_cstr(out, provider_chunk_object(d->target->provider));
 	buf_str(out, ",\"created\":");
 	buf_int(out, d->created);
 	buf_str(out, ",\"model\":");

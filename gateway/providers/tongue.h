@@ -180,7 +180,7 @@ void dialect_fini(struct dialect *d);
 void dialect_write_usage(const struct dialect *d, struct slice extra, struct buf *out);
 
 /* The object of that chunk, and of all others. */
-const char *dialect_chunk_object(const struct dialect *d);
+const char *provider_chunk_object(const struct provider *p); /* NULL: a chat's */
 
 /* Appends only that usage object. */
 void dialect_write_usage_object(const struct dialect *d, struct slice extra, struct buf *out);

@@ -231,6 +231,8 @@ static enum err_code set_up(struct err *e)
 	if (!rc && front.spec->needs & FRONT_BYOK)
 		rc = byok_open(&front.byok, conf_str(front.conf, CONF_HOME),
 			conf_str(front.conf, CONF_MASTER_KEY), e);
+	if (!rc && front.spec->needs & FRONT_PLAN)
+		rc = plan_conf_load(front.conf, &front.plans, e);
 	return rc;
 }
 
@@ -268,6 +270,7 @@ int front_main(int argc, char **argv, const struct front_spec *spec)
 		_exit(status);
 	pump_stop(pumping.pump);
 	close_books();
+	plan_conf_fini(front.plans);
 	byok_close(front.byok);
 	keys_close(front.keys);
 	catalog_live_close(front.catalogs);

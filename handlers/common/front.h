@@ -14,6 +14,7 @@
 #include "gateway/auth.h"
 #include "gateway/auto_models.h"
 #include "gateway/catalog_live.h"
+#include "gateway/plan.h"
 #include "store/byok.h"
 #include "store/ledger.h"
 #include "gateway/upstream.h"
@@ -25,6 +26,7 @@ enum front_needs {
 	FRONT_KEYS = 1 << 1,
 	FRONT_LEDGER = 1 << 2, /* kept in order between requests; see front_ledger() */
 	FRONT_BYOK = 1 << 3,
+	FRONT_PLAN = 1 << 4, /* how requests are spread over providers */
 };
 
 struct front_spec {
@@ -45,6 +47,7 @@ struct front {
 	struct catalog_live *catalogs; /* NULL unless needed; see exchange.catalog */
 	struct keys *keys;             /* NULL unless needed */
 	struct byok *byok;             /* NULL unless needed */
+	struct plan_conf *plans;       /* NULL unless FRONT_PLAN */
 	enum server_kind kind;
 };
 

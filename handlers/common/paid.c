@@ -1,11 +1,17 @@
 #include "handlers/common/paid.h"
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "gateway/attempts_json.h"
 #include "gateway/chat.h"
 #include "gateway/demo.h"
+#include "gateway/health_log.h"
 #include "gateway/images.h"
 #include "gateway/policy.h"
 #include "gateway/settle.h"
+#include "store/attempts.h"
+
+#include <stdlib.h>
 
 /* Tokens an answer may have when neither request nor catalogue says, and has, for rates, when the
  * request does not say. */
@@ -53,9 +59,20 @@ static const char *model_of(const struct route *route)
 	return route->model ? route->model->id : route->target.public_id;
 }
 
-/* May this caller have this model from this provider? */
-static enum err_code check_policies(struct exchange *x, const struct route *route, struct err *e)
+/* Who asks, and for what: what plan and attempts hand back. */
+struct asking {
+	struct exchange *x;
+	struct paid *p;
+	bool denies_collection;
+};
+
+/* May this caller have this model from this provider, and can it do what is asked? */
+static enum err_code may(void *ctx, const struct route *route, struct err *e)
 {
+	const struct asking *a = ctx;
+	struct exchange *x = a->x;
+	struct route turned = *route;
+	struct chat_req req;
 	enum err_code rc = auth_may_use(&x->caller, route->free, exchange_server_hint(x), e);
 
 	if (!rc)
@@ -63,61 +80,146 @@ static enum err_code check_policies(struct exchange *x, const struct route *rout
 	if (!rc)
 		rc = policy_provider(&x->who, slice_of(route->target.slug), e);
 	if (!rc)
-		rc = policy_collection(&x->who, false, route->provider->collects, e);
+		rc = policy_collection(&x->who, a->denies_collection, route->provider->collects, e);
 	if (!rc && !route->free)
 		rc = policy_may_spend(&x->who, e);
-	return rc;
+	if (rc || !a->p->turn)
+		return rc;
+	req = a->p->req;
+	return a->p->turn(&req, &turned, e);
 }
 
-/* The way was found; may it be gone? */
-static enum err_code take_route(struct exchange *x, struct paid *p, struct err *e)
+/* What names a conversation, so that it stays where its prompt is cached. */
+static struct slice conversation(const struct exchange *x, const struct chat_req *req)
 {
-	struct target *t = &p->route.target;
-	enum err_code rc = check_policies(x, &p->route, e);
+	const char *task = request_header(x->rq, "X-KiloCode-TaskId");
 
-	x->provider = t->slug;
-	if (!rc && p->turn)
-		rc = p->turn(&p->req, &p->route, e);
+	if (!conf_int(x->front->conf, CONF_STICKY))
+		return SLICE("");
+	return task && *task ? slice_of(task) : req->field[CHAT_CACHE_KEY].value.raw;
+}
+
+/* The operator's ways. */
+static enum err_code make_plan(struct exchange *x, struct paid *p, struct err *e)
+{
+	struct wishes wishes;
+	struct asking asking = { .x = x, .p = p };
+	struct health_conf health_conf = health_log_conf(x->front->conf);
+	struct err ignored;
+	struct ledger *l = front_ledger(&ignored);
+	struct plan_ask ask = { .catalog = x->catalog,
+		.conf = x->front->plans,
+		.wishes = &wishes,
+		.model = p->req.model,
+		.sticky = conversation(x, &p->req),
+		.dice = health_name(slice_of(x->ledger_id), SLICE("")),
+		.health = l ? ledger_health(l) : NULL,
+		.health_conf = &health_conf,
+		.now_ms = clock_mono_ms(),
+		.may = may,
+		.ctx = &asking };
+	/* Without books nothing is admitted, which says so. */
+	enum err_code rc = wishes_read(&p->req, &wishes, e);
+
 	if (rc)
 		return rc;
-	if (p->route.provider->demo) {
-		t->unix_socket = demo_start(conf_int(x->front->conf, CONF_DEMO_PACE), e);
-		if (!t->unix_socket)
-			return e->code;
+	for (size_t i = 0; i < p->chain_count && wishes.model_count < WISHES_MODELS; i++) {
+		wishes.models[wishes.model_count++] = p->chain[i];
+		wishes.any = true;
 	}
-	head_add(&x->head, "X-Provider", t->slug);
-	head_add(&x->head, "X-Model", t->public_id);
-	return ERR_OK;
+	asking.denies_collection = wishes.no_collection || wishes.zdr;
+	return plan_make(&ask, &p->plan, e);
+}
+
+/* The caller's own key leads to one provider only. */
+static enum err_code plan_own(struct exchange *x, struct paid *p, struct err *e)
+{
+	struct asking asking = { .x = x, .p = p };
+	struct candidate *c = calloc(1, sizeof(*c));
+	enum err_code rc;
+
+	if (!c)
+		return err_set(e, ERR_NO_MEMORY, "out of memory");
+	rc = byok_route(x->front->byok, x->catalog, conf_str(x->front->conf, CONF_PROVIDERS),
+		&x->who, p->req.model, &c->route, &p->byok, e);
+	if (rc || !p->byok.used) {
+		free(c);
+		return rc;
+	}
+	p->plan = (struct plan){ .at = c, .count = 1 };
+	x->provider = c->route.target.slug;
+	return may(&asking, &c->route, e);
 }
 
 enum err_code paid_route(struct exchange *x, struct paid *p, struct err *e)
 {
-	const struct front *f = x->front;
+	struct route turned;
 	enum err_code rc = ERR_OK;
 
 	p->head_bytes = x->head.len;
-	if (f->byok)
-		rc = byok_route(f->byok, x->catalog, conf_str(f->conf, CONF_PROVIDERS), &x->who,
-			p->req.model, &p->route, &p->byok, e);
+	if (x->front->byok)
+		rc = plan_own(x, p, e);
 	if (!rc && !p->byok.used)
-		rc = route_find(x->catalog, p->req.model, &p->route, e);
-	return rc ? rc : take_route(x, p, e);
+		rc = make_plan(x, p, e);
+	if (rc)
+		return rc;
+	turned = p->plan.at[0].route;
+	x->provider = turned.target.slug;
+	return p->turn ? p->turn(&p->req, &turned, e) : ERR_OK;
 }
 
 /* ---- the books ---- */
 
 /* Tokens the answer may have: as asked, or otherwise. */
-static int64_t output(const struct paid *p, int64_t otherwise)
+static int64_t output(const struct paid *p, const struct candidate *c, int64_t otherwise)
 {
 	if (p->no_output)
 		return 0;
-	return chat_most_output_tokens(&p->req, p->route.target.provider, otherwise);
+	return chat_most_output_tokens(&p->req, c->route.target.provider, otherwise);
+}
+
+static struct cost_ask worst_at(const struct paid *p, const struct candidate *c)
+{
+	const struct catalog_model *m = c->route.model;
+	struct cost_ask worst = p->ask;
+
+	worst.max_output_tokens = output(p, c, m && m->max_output ? m->max_output : OUTPUT_UNKNOWN);
+	return worst;
+}
+
+/* The candidate that may cost most. Whoever has no known price does not stand in for one who has:
+ * nobody could say what it will cost. */
+static const struct candidate *dearest(struct paid *p)
+{
+	const struct candidate *first = p->plan.at, *dearest = first;
+	int64_t most = -1, cost;
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->plan.count; i++) {
+		const struct candidate *c = &p->plan.at[i];
+		const struct catalog_model *m = c->route.model;
+		struct cost_ask worst = worst_at(p, c);
+
+		if (!(m && m->prices) && !c->route.free && i && first->route.model &&
+			first->route.model->prices)
+			continue;
+		plan_move(&p->plan, i, n++);
+		if (c->route.free || cost_worst(m ? m->prices : NULL, &worst, &cost, NULL))
+			continue;
+		if (cost > most) {
+			most = cost;
+			dearest = &p->plan.at[n - 1];
+		}
+	}
+	p->plan.count = n;
+	return dearest;
 }
 
 enum err_code paid_admit(struct exchange *x, struct paid *p, struct err *e)
 {
 	const struct conf *c = x->front->conf;
-	const struct catalog_model *m = p->route.model;
+	const struct candidate *at = dearest(p);
+	const struct catalog_model *m = at->route.model;
 	const struct limits_conf conf = { .free_per_hour = conf_int(c, CONF_FREE_PER_HOUR),
 		.ipv6_prefix_bits = conf_int(c, CONF_IPV6_PREFIX),
 		.buy_url = conf_str(c, CONF_BUY_CREDITS_URL) };
@@ -127,7 +229,9 @@ enum err_code paid_admit(struct exchange *x, struct paid *p, struct err *e)
 	struct ledger_now now = ledger_now();
 	struct limits_what what = { .id = ledger_id(slice_of(x->ledger_id)),
 		.prices = m ? m->prices : NULL,
-		.free = p->route.free || p->byok.used,
+		.free = at->route.free || p->byok.used,
+		.worst = worst_at(p, at),
+		.likely_tokens = p->prompt_tokens + output(p, at, OUTPUT_LIKELY),
 		.deadline_mono_ms = now.mono_ms + conf_int(c, CONF_DEADLINE) +
 				    conf_int(c, CONF_CLIENT_STALL) + RESERVE_GRACE_MS };
 	struct ledger *l = front_ledger(e);
@@ -135,39 +239,66 @@ enum err_code paid_admit(struct exchange *x, struct paid *p, struct err *e)
 
 	if (!l)
 		return e->code;
-	what.worst = p->ask;
-	what.worst.max_output_tokens =
-		output(p, m && m->max_output ? m->max_output : OUTPUT_UNKNOWN);
-	what.likely_tokens = p->prompt_tokens + output(p, OUTPUT_LIKELY);
 	rc = limits_admit(l, now, &conf, &who, &what, &p->admission, e);
 	limits_write_head(&p->admission, &x->head);
 	head_add(&x->head, "X-Generation-Id", x->ledger_id);
 	return rc;
 }
 
+/* Where the request went to, whatever came of it. */
+static const struct candidate *asked(const struct paid *p)
+{
+	return p->tries.answered ? p->tries.answered : p->plan.at;
+}
+
+/* What was tried, where the line in the ledger does not say all. */
+static void keep_attempts(struct exchange *x, const struct paid *p)
+{
+	const struct attempts *t = &p->tries;
+	struct buf json = { .max_bytes = ATTEMPTS_JSON_MAX };
+	struct err e;
+
+	if (t->count > 1)
+		attempts_write(t->list, t->count, &x->attempts);
+	if (t->count < 2 && (x->error == ERR_OK || x->error == ERR_CLIENT_GONE))
+		return;
+	attempts_json_write(t->list, t->count, ATTEMPTS_JSON_MAX, &json);
+	if (attempts_put(conf_str(x->front->conf, CONF_HOME), ledger_id(slice_of(x->ledger_id)),
+		    clock_wall_ms(), buf_slice(&json), &e))
+		log_line(LOG_WARN, "%s: its attempts are not kept: %s", x->request_id, e.message);
+	buf_fini(&json);
+}
+
 void paid_settle(struct exchange *x, struct paid *p)
 {
-	const struct relay_result *res = &p->res;
+	struct relay_result *res = &p->tries.res;
+	const struct route *route = &asked(p)->route;
 	struct err e;
 	struct ledger *l = front_ledger(&e);
 	const struct settle_facts facts = { .identity = &x->who,
-		.provider = p->route.target.slug,
-		.model = model_of(&p->route),
+		.provider = route->target.slug,
+		.model = model_of(route),
 		.asked_model = x->model,
 		.usage = &res->usage,
 		.cost = &res->cost,
 		.finish_reason = res->finish_reason,
 		.status = x->status,
 		.stream = x->stream,
-		.free = p->route.free,
+		.free = route->free,
 		.byok = p->byok.used,
 		.client_gone = x->error == ERR_CLIENT_GONE,
-		.attempts = p->attempts_before + 1,
+		.attempts = (unsigned)p->tries.count,
 		.latency_ms = (clock_mono_us() - x->started_us) / 1000,
 		.ttft_ms = res->ttft_us ? (res->ttft_us - x->started_us) / 1000 + 1 : 0 };
 
+	/* An answer in two parts has its delivered text in the second prompt: the reservation is
+	 * the most that anybody was told it may cost. */
+	if (p->tries.count > 1 && p->admission.microusd &&
+		res->cost.microusd > p->admission.microusd)
+		res->cost.microusd = p->admission.microusd;
 	x->cost_microusd = res->cost.microusd;
 	settle_request(l, &p->admission, &facts);
+	keep_attempts(x, p);
 }
 
 /* ---- the provider ---- */
@@ -180,24 +311,31 @@ static int64_t patient_ms(const struct conf *c, enum conf_id id, const struct pr
 	return conf_is_set(c, id) || ms > p->patience_ms ? ms : p->patience_ms;
 }
 
-static struct relay_conf relay_settings(const struct conf *c, const struct provider *p)
+static struct relay_conf relay_settings(const struct conf *c)
 {
 	return (struct relay_conf){
 		.connect_ms = conf_int(c, CONF_CONNECT_TIMEOUT),
-		.first_byte_ms = patient_ms(c, CONF_FIRST_BYTE_TIMEOUT, p),
-		.idle_ms = patient_ms(c, CONF_IDLE_TIMEOUT, p),
 		.client_stall_ms = conf_int(c, CONF_CLIENT_STALL),
-		.deadline_ms = conf_int(c, CONF_DEADLINE),
 		.heartbeat_ms = conf_int(c, CONF_HEARTBEAT),
 		.heartbeat_json = conf_int(c, CONF_HEARTBEAT_JSON) == 1,
+		.hold = conf_int(c, CONF_HOLD),
 		.max_event_bytes = (size_t)conf_int(c, CONF_MAX_EVENT),
 		.max_answer_bytes = (size_t)conf_int(c, CONF_MAX_ANSWER),
 	};
 }
 
+/* Until somebody else is asked, too. Models that think before they speak get more time. */
+static int64_t first_token_ms(const struct conf *c, const struct candidate *at)
+{
+	int64_t ms = conf_int(c, CONF_FIRST_TOKEN_TIMEOUT);
+	int64_t own = at->route.model ? at->route.model->first_token_ms : 0;
+
+	return conf_is_set(c, CONF_FIRST_TOKEN_TIMEOUT) || own <= ms ? ms : own;
+}
+
 /* Images by URL, where the provider takes none. What the request is reserved for stays. */
-static enum err_code put_images_inline(
-	struct exchange *x, struct paid *p, struct pump *pump, struct err *e)
+static enum err_code put_images_inline(struct exchange *x, struct paid *p, struct pump *pump,
+	struct attempt_shape *shape, struct err *e)
 {
 	const struct conf *c = x->front->conf;
 	const struct images_conf conf = { .fetch = conf_int(c, CONF_FETCH_IMAGES) == 1,
@@ -208,67 +346,95 @@ static enum err_code put_images_inline(
 		.max_body = (size_t)conf_int(c, CONF_MAX_BODY),
 		.connect_ms = conf_int(c, CONF_CONNECT_TIMEOUT) };
 	struct json_limits limits = paid_json_limits(c);
-	struct buf body = { 0 };
-	struct chat_req req;
 	enum err_code rc;
 
-	if (p->turn || !images_are_needed(&p->req, &p->route.target))
+	if (p->turn || !images_are_needed(&p->req, &shape->target))
 		return ERR_OK;
-	rc = images_inline(pump, &conf, &p->req, &p->route.target, request_sink(x->rq), &body, e);
-	if (!rc)
-		rc = chat_parse(buf_slice(&body), &limits, &req, e);
-	if (rc) {
-		buf_fini(&body);
-		return rc;
+	shape->req = malloc(sizeof(*shape->req));
+	if (!shape->req)
+		return err_set(e, ERR_NO_MEMORY, "out of memory");
+	rc = images_inline(pump, &conf, &p->req, &shape->target,
+		shape->beside ? NULL : request_sink(x->rq), &shape->body, e);
+	return rc ? rc : chat_parse(buf_slice(&shape->body), &limits, shape->req, e);
+}
+
+static enum err_code prepare(
+	void *ctx, const struct candidate *c, struct attempt_shape *shape, struct err *e)
+{
+	const struct asking *a = ctx;
+	const struct conf *conf = a->x->front->conf;
+	const struct route *route = &c->route;
+	struct target *t = &shape->target;
+	struct route turned = *route;
+	struct chat_req req;
+	enum err_code rc = ERR_OK;
+
+	shape->prices = (struct cost_facts){ .table = route->model ? route->model->prices : NULL,
+		.images = a->p->ask.images,
+		.trusts_cost = t->quirks->trusts_cost,
+		.free = route->free,
+		.byok = a->p->byok.used };
+	shape->first_byte_ms = patient_ms(conf, CONF_FIRST_BYTE_TIMEOUT, t->provider);
+	shape->idle_ms = patient_ms(conf, CONF_IDLE_TIMEOUT, t->provider);
+	shape->first_token_ms = first_token_ms(conf, c);
+	if (a->p->turn) {
+		req = a->p->req;
+		rc = a->p->turn(&req, &turned, e);
+		*t = turned.target;
 	}
-	buf_fini(&p->body); /* of another provider's turn, which p->req pointed to */
-	p->body = body;
-	p->req = req;
-	return ERR_OK;
+	if (!rc && route->provider->demo) {
+		t->unix_socket = demo_start(conf_int(conf, CONF_DEMO_PACE), e);
+		rc = t->unix_socket ? ERR_OK : e->code;
+	}
+	return rc ? rc : put_images_inline(a->x, a->p, front_pump(e), shape, e);
 }
 
 enum err_code paid_relay(struct exchange *x, struct paid *p, struct err *e)
 {
-	const struct route *route = &p->route;
-	struct relay_result *res = &p->res;
-	struct relay_conf settings = relay_settings(x->front->conf, route->target.provider);
-	struct sink_head head = { .status = 200,
-		.length = -1,
-		.streaming = p->req.stream,
-		.content_type =
-			p->req.stream ? "text/event-stream; charset=utf-8" : "application/json",
-		.extra = buf_slice(&x->head) };
-	const struct cost_facts prices = { .table = route->model ? route->model->prices : NULL,
-		.images = p->ask.images,
-		.trusts_cost = route->target.quirks->trusts_cost,
-		.free = route->free,
-		.byok = p->byok.used };
-	const struct relay_call call = { .target = &route->target,
-		.req = &p->req,
-		.client = request_sink(x->rq),
-		.head = &head,
-		.request_id = x->request_id,
-		.prices = &prices,
-		.seed = x->ledger_id };
+	const struct conf *c = x->front->conf;
+	struct json_limits limits = paid_json_limits(c);
+	struct asking asking = { .x = x, .p = p };
+	struct attempts *t = &p->tries;
 	struct pump *pump = front_pump(e);
-	enum err_code rc = pump ? put_images_inline(x, p, pump, e) : e->code;
+	struct ledger *l = front_ledger(e);
+	enum err_code rc = pump && l ? ERR_OK : e->code;
 
+	t->pump = pump;
+	t->plan = &p->plan;
+	t->conf = relay_settings(c);
+	t->req = &p->req;
+	t->client = request_sink(x->rq);
+	t->head = buf_slice(&x->head);
+	t->request_id = x->request_id;
+	t->seed = x->ledger_id;
+	t->health = l ? ledger_health(l) : NULL;
+	t->health_conf = health_log_conf(c);
+	t->begun_ms = x->started_us / 1000;
+	t->deadline_ms = t->begun_ms + conf_int(c, CONF_DEADLINE);
+	t->most += (unsigned)conf_int(c, CONF_RETRY_MAX) + 1;
+	t->rescue = p->turn ? RESCUE_OFF : (enum conf_rescue)conf_int(c, CONF_RESCUE);
+	t->limits = &limits;
+	t->byok = p->byok.used;
+	t->prepare = prepare;
+	t->ctx = &asking;
 	if (!rc)
-		rc = relay_chat(pump, &settings, &call, res, e);
-	x->usage = res->usage;
-	x->ttft_us = res->ttft_us;
-	exchange_note(x, res->started || !rc ? 200 : err_status(e), rc);
+		rc = attempts_run(t, e);
+	x->usage = t->res.usage;
+	x->ttft_us = t->res.ttft_us;
+	x->provider = asked(p)->route.target.slug;
+	exchange_note(x, sink_has_begun(t->client) || !rc ? 200 : err_status(e), rc);
 	return rc;
 }
 
 void paid_deliver(struct exchange *x, struct paid *p, enum err_code rc, struct err *e)
 {
-	const struct relay_result *res = &p->res;
+	const struct relay_result *res = &p->tries.res;
 	/* Who has left, or was given up after a long wait, is not waited for again. */
 	int64_t patience_ms = rc == ERR_CLIENT_GONE ? 0 : exchange_patience_ms(x);
 	enum err_code sent;
 
-	if (!res->started) {
+	if (!sink_has_begun(request_sink(x->rq))) {
+		attempts_add_head(&p->tries, &x->head);
 		if (!rc)
 			exchange_json(x, 200, buf_slice(&res->answer.json));
 		else if (rc != ERR_CLIENT_GONE)
@@ -284,10 +450,10 @@ void paid_deliver(struct exchange *x, struct paid *p, enum err_code rc, struct e
 	exchange_note(x, 200, rc ? rc : sent);
 }
 
-/* Only what the provider did, and before anything has reached the client. */
+/* Only what the provider did, and before any content has reached the client. */
 static bool may_fall_back(const struct paid *p, const struct err *e)
 {
-	return p->byok.used && p->byok.info.allow_fallback && !p->res.started &&
+	return p->byok.used && p->byok.info.allow_fallback && !p->tries.res.spoke &&
 	       e->code >= ERR_UPSTREAM_STATUS;
 }
 
@@ -295,35 +461,36 @@ static bool may_fall_back(const struct paid *p, const struct err *e)
  * was: the caller's own key failed. */
 static enum err_code fall_back(struct exchange *x, struct paid *p, struct err *e)
 {
-	const char *slug = p->route.target.slug;
+	struct plan own = p->plan;
 	struct admission admission = p->admission;
-	struct route operators;
+	struct byok_use key = p->byok;
 	struct err hindrance;
 	struct ledger *l = front_ledger(&hindrance);
 
-	/* A look before anything is given up. */
-	if (!l || route_find(x->catalog, p->req.model, &operators, &hindrance))
-		return e->code;
-	ledger_release(l, &p->admission.lease);
-	relay_result_fini(&p->res);
-	p->res = (struct relay_result){ 0 };
-	byok_use_fini(&p->byok);
+	p->byok = (struct byok_use){ .used = false };
+	p->plan = (struct plan){ .count = 0 };
+	if (!l || make_plan(x, p, &hindrance))
+		goto stay;
+	ledger_release(l, &admission.lease);
 	x->head.len = p->head_bytes;
-	p->attempts_before++;
-	if (route_find(x->catalog, p->req.model, &p->route, &hindrance) ||
-		take_route(x, p, &hindrance) || paid_admit(x, p, &hindrance)) {
+	if (paid_admit(x, p, &hindrance)) {
 		/* Into the books goes what was done. */
 		x->head.len = p->head_bytes;
-		head_add(&x->head, "X-Provider", slug);
 		head_add(&x->head, "X-Generation-Id", x->ledger_id);
-		x->provider = p->route.target.slug = slug;
-		p->admission = admission;
-		p->admission.lease.is_open = false;
-		p->byok.used = true;
-		p->attempts_before--;
-		return e->code;
+		goto stay;
 	}
+	relay_result_fini(&p->tries.res);
+	p->tries.res = (struct relay_result){ 0 };
+	p->tries.answered = NULL;
+	byok_use_fini(&key);
+	p->own = own; /* the attempts that were made speak of it */
 	return paid_relay(x, p, e);
+stay:
+	plan_fini(&p->plan);
+	p->plan = own;
+	p->byok = key;
+	p->admission = admission;
+	return e->code;
 }
 
 void paid_answer(struct exchange *x, struct paid *p)
@@ -340,7 +507,9 @@ void paid_answer(struct exchange *x, struct paid *p)
 
 void paid_fini(struct paid *p)
 {
+	attempts_fini(&p->tries);
+	plan_fini(&p->plan);
+	plan_fini(&p->own);
 	byok_use_fini(&p->byok);
-	relay_result_fini(&p->res);
 	buf_fini(&p->body);
 }

@@ -15,28 +15,30 @@
 #ifndef HANDLERS_COMMON_PAID_H
 #define HANDLERS_COMMON_PAID_H
 
+#include "gateway/attempts.h"
 #include "gateway/byok.h"
 #include "gateway/limits.h"
-#include "gateway/relay.h"
-#include "gateway/route.h"
 #include "handlers/common/front.h"
 
 /* One such request; starts as { 0 }. */
 struct paid {
 	struct chat_req req;
-	struct buf body; /* what req points to, when images were put into it */
+	struct buf body; /* what req points to, when it is not what the client sent */
 	/* What it may use: prompt_tokens, images and writes_1h are the handler's to fill in. */
 	struct cost_ask ask;
 	int64_t prompt_tokens; /* that it has more likely */
 	bool no_output;        /* it is answered without generating anything */
 	/* Turns the route of a chat into that of what is asked for; NULL: it is a chat. */
 	enum err_code (*turn)(struct chat_req *req, struct route *r, struct err *e);
+	/* Models to try behind req.model where the client names none; lent by the catalogue. */
+	const struct slice *chain;
+	size_t chain_count;
 	struct byok_use byok; /* the caller's own key, when there is one */
-	struct route route;
-	size_t head_bytes;        /* of x->head before the route was told there */
-	unsigned attempts_before; /* with the caller's own key, which failed */
+	struct plan plan;     /* who is asked, in order */
+	struct plan own;      /* that of the caller's own key, which failed */
+	size_t head_bytes;    /* of x->head before the attempts are told there */
 	struct admission admission;
-	struct relay_result res;
+	struct attempts tries;
 };
 
 /* Reads the body; it is lent until the request ends. */
@@ -48,15 +50,16 @@ struct json_limits paid_json_limits(const struct conf *c);
 /* Notes for the log what was asked for. */
 void paid_note(struct exchange *x, const struct paid *p);
 
-/* Finds the target for p->req.model, with the caller's own key when there is one (FRONT_BYOK), and
- * checks that the caller may have it. */
+/* Finds who serves p->req.model, with the caller's own key when there is one (FRONT_BYOK), and what
+ * may stand in; the caller may have all of them. */
 MUST_CHECK enum err_code paid_route(struct exchange *x, struct paid *p, struct err *e);
 
-/* Reserves what the request may cost, which with a key of the caller's own is no money, and tells
- * the client where its limits stand. */
+/* Reserves what the request may cost at the dearest of them, which with a key of the caller's own
+ * is no money, and tells the client where its limits stand. */
 MUST_CHECK enum err_code paid_admit(struct exchange *x, struct paid *p, struct err *e);
 
-/* Calls the provider; a stream reaches the client meanwhile, but for its end. */
+/* Asks one after the other for the answer; a stream reaches the client meanwhile, but for its end.
+ */
 MUST_CHECK enum err_code paid_relay(struct exchange *x, struct paid *p, struct err *e);
 
 /* Writes the request into the ledger, whatever became of it. To be called before the answer ends: a

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "tests/unit/played_pump.h"
 
 #define MODEL "us.anthropic.claude-sonnet-4-20250514-v1:0"
 #define BASE  "https://bedrock-runtime.us-east-1.amazonaws.com"
@@ -129,6 +130,7 @@ static enum err_code call(const struct target *t, bool stream, struct buf *seen,
 	const struct sink_head head = { .status = 200, .length = -1, .streaming = true };
 	const struct cost_facts unpriced = { .table = NULL };
 	struct client client = { .sink = { &client_ops } };
+	struct relay_client to = { .sink = &client.sink };
 	struct relay_result res;
 	struct chat_req req;
 	enum err_code rc;
@@ -141,8 +143,12 @@ static enum err_code call(const struct target *t, bool stream, struct buf *seen,
 		ERR_OK);
 	req.stream = stream;
 	rc = relay_chat(NULL, &conf,
-		&(struct relay_call){ t, &req, &client.sink, &head, "req_1", &unpriced, NULL },
-		&res, e);
+		&(struct relay_call){ .target = t,
+			.req = &req,
+			.client = &to,
+			.head = &head,
+			.prices = &unpriced },
+		"req_1", &res, e);
 	buf_reset(seen);
 	buf_slice_append(seen, buf_slice(&client.seen));
 	buf_slice_append(seen, buf_slice(&res.ending));

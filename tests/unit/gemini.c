@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <cmocka.h>
+#include "tests/unit/played_pump.h"
 
 #define STUDIO "https://generativelanguage.googleapis.com/v1beta"
 #define VERTEX "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/google"
@@ -373,10 +374,12 @@ static enum err_code relay(struct relay_result *res, struct err *e)
 	static const struct sink_head head = { .status = 200, .length = -1, .streaming = true };
 	static const struct cost_facts unpriced = { .table = NULL };
 	struct client client = { .sink = { &client_ops } };
-	const struct relay_call call = { &target, &req, &client.sink, &head, "req_1", &unpriced,
-		NULL };
+	struct relay_client to = { .sink = &client.sink };
+	const struct relay_call call = {
+		.target = &target, .req = &req, .client = &to, .head = &head, .prices = &unpriced
+	};
 
-	return relay_chat(NULL, &conf, &call, res, e);
+	return relay_chat(NULL, &conf, &call, "req_1", res, e);
 }
 
 #define SIGNED \
@@ -491,7 +494,7 @@ static void a_stream_of_nothing_may_be_tried_again(void **state)
 	upstream.answers[0].type = "text/event-stream";
 	assert_int_equal(relay(&res, &e), ERR_UPSTREAM_CLOSED);
 	assert_true(err_may_retry(&e));
-	assert_false(res.started);
+	assert_false(res.spoke);
 	assert_int_equal(res.usage.state, USAGE_NONE);
 	relay_result_fini(&res);
 }

@@ -36,6 +36,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "tests/unit/played_pump.h"
 
 #define FIXTURES "tests/fixtures/"
 
@@ -254,7 +255,10 @@ static void run(const char *name, bool stream, bool include_usage, struct buf *s
 	const struct cost_facts unpriced = { .table = NULL };
 	struct relay_result res;
 	struct chat_req req;
-	const struct relay_call call = { &t, &req, &client.sink, &head, "req_1", &unpriced, NULL };
+	struct relay_client to = { .sink = &client.sink };
+	const struct relay_call call = {
+		.target = &t, .req = &req, .client = &to, .head = &head, .prices = &unpriced
+	};
 	struct err e = { 0 };
 	int64_t begun_s = clock_wall_ms() / 1000;
 	enum err_code rc;
@@ -263,7 +267,7 @@ static void run(const char *name, bool stream, bool include_usage, struct buf *s
 	t = target_of(answering, &req);
 	req.stream = stream;
 	req.include_usage = include_usage;
-	rc = relay_chat(NULL, &conf, &call, &res, &e);
+	rc = relay_chat(NULL, &conf, &call, "req_1", &res, &e);
 	buf_slice_append(&client.seen, buf_slice(&res.ending));
 	if (!rc && !stream) {
 		buf_slice_append(seen, buf_slice(&res.answer.json));
@@ -272,10 +276,10 @@ static void run(const char *name, bool stream, bool include_usage, struct buf *s
 	buf_slice_append(seen, buf_slice(&client.seen));
 	/* A failure is told either by status or, behind the beginning, by an event without [DONE].
 	 */
-	assert_int_equal(rc && !client.begun, rc && !res.started);
+	assert_int_equal(rc && !client.begun, rc && !res.spoke);
 	if (stream)
 		assert_int_equal(!rc, slice_ends(buf_slice(&client.seen), "data: [DONE]\n\n"));
-	if (rc && !res.started) {
+	if (rc && !res.spoke) {
 		buf_printf(seen, "HTTP %d, retry %s\n", err_status(&e),
 			err_may_retry(&e) ? "may help" : "will not help");
 		err_write_json(&e, NULL, seen);

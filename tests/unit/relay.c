@@ -55,7 +55,7 @@ static void assert_healthy(void)
 static void assert_told(struct call *c, enum err_code rc)
 {
 	assert_int_equal(c->rc, rc);
-	assert_true(c->res.started);
+	assert_true(c->res.spoke);
 	assert_false(c->res.complete);
 	assert_true(saw(c, "\"content\":\"Hel\""));
 	assert_true(saw(c, "\"error\":{"));
@@ -70,7 +70,7 @@ static void assert_refused(struct call *c, enum err_code rc, int status)
 {
 	assert_int_equal(c->rc, rc);
 	assert_int_equal(err_status(&c->e), status);
-	assert_false(c->res.started);
+	assert_false(c->res.spoke);
 	assert_int_equal(c->seen.len, 0);
 	assert_string_equal(c->e.provider, "lab");
 	assert_int_equal(c->res.usage.state, USAGE_NONE);
@@ -172,7 +172,7 @@ static void a_whole_answer_is_handed_over_unsent(void **state)
 
 	(void)state;
 	assert_int_equal(c.rc, ERR_OK);
-	assert_false(c.res.started);
+	assert_false(c.res.spoke);
 	assert_int_equal(c.seen.len, 0);
 	assert_true(json_str_is(
 		json_get((struct json_value){ JSON_OBJECT, buf_slice(&c.res.answer.json) }, "model")

@@ -245,6 +245,7 @@ static void place_call(struct pump *pump, const struct provider_script *s, struc
 		.native_id = "m" };
 	struct chat_req req;
 	struct out out;
+	struct relay_client to = { .sink = &out.sink };
 
 	snprintf(url, sizeof(url), "http://127.0.0.1:%u/v1", s ? s->port : 0);
 	buf_str(&body, "{\"model\":\"lab/m\",\"messages\":[{\"role\":\"user\",\"content\":\"");
@@ -258,9 +259,12 @@ static void place_call(struct pump *pump, const struct provider_script *s, struc
 		open_client(c);
 	out_init(&out, c->client[1], false, 1);
 	c->rc = relay_chat(pump, &c->conf,
-		&(struct relay_call){ &t, &req, &out.sink, &head, "req_1",
-			&(struct cost_facts){ .byok = c->byok }, NULL },
-		&c->res, &c->e);
+		&(struct relay_call){ .target = &t,
+			.req = &req,
+			.client = &to,
+			.head = &head,
+			.prices = &(struct cost_facts){ .byok = c->byok } },
+		"req_1", &c->res, &c->e);
 	(void)sink_write(&out.sink, buf_slice(&c->res.ending));
 	out_fini(&out);
 	buf_fini(&body);
