@@ -67,7 +67,8 @@ void splice_write(const struct splice *s, struct slice text, struct buf *out)
 	}
 	for (size_t i = 0; i < n; i++) {
 		buf_append(out, p, (size_t)(list[i].at - p));
-		buf_append(out, s->text.data + list[i].from, list[i].n);
+		if (list[i].n)
+			buf_append(out, s->text.data + list[i].from, list[i].n);
 		p = list[i].at + list[i].cut;
 	}
 	buf_append(out, p, (size_t)(text.ptr + text.len - p));
