@@ -1,79 +1,14 @@
-#include "tests/unit/catalog_env.h"
+#include "tests/unit/auto_ask.h"
 
-#include "base/json.h"
-#include "gateway/auto_models.h"
-#include "gateway/catalog_live.h"
 #include "gateway/chat.h"
 #include "gateway/route.h"
-
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-/* ---- who asks ---- */
-
-struct asker {
-	bool has_balance, is_broken;
-	const char *own_key; /* for this model; NULL = none */
-	unsigned asked;
-};
-
-static enum err_code has_balance(void *ctx, bool *has, struct err *e)
-{
-	struct asker *a = ctx;
-
-	a->asked++;
-	*has = a->has_balance;
-	return a->is_broken ? err_set(e, ERR_STORE, "no books") : ERR_OK;
-}
-
-static bool has_key(void *ctx, const char *model)
-{
-	const struct asker *a = ctx;
-
-	return a->own_key && strcmp(a->own_key, model) == 0;
-}
-
-static enum err_code choose_as(const struct catalog *c, struct asker *a, const char *model,
-	const char *mode, const char *feature, struct auto_choice *out, struct err *e)
-{
-	const struct auto_ask ask = { .mode = slice_of(mode),
-		.feature = slice_of(feature),
-		.has_balance = has_balance,
-		.has_key = has_key,
-		.ctx = a };
-
-	return auto_models_choose(c, model, &ask, out, e);
-}
-
-static struct auto_choice choose(const struct catalog *c, const char *model, const char *mode)
-{
-	struct asker a = { .has_balance = true };
-	struct auto_choice choice;
-	struct err e;
-
-	if (choose_as(c, &a, model, mode, "", &choice, &e))
-		fail_msg("%s", e.message);
-	return choice;
-}
-
-/* Whoever has all keys. */
-#define ALL_KEYS \
-	"ANTHROPIC_API_KEY=k", "OPENAI_API_KEY=k", "MOONSHOT_API_KEY=k", "MINIMAX_API_KEY=k", \
-		"GEMINI_API_KEY=k", "XAI_API_KEY=k", "DEEPSEEK_API_KEY=k", "MISTRAL_API_KEY=k", \
-		"ARCEE_API_KEY=k", "OPENROUTER_API_KEY=k", "ZAI_API_KEY=k"
 
 /* ---- the shipped table ---- */
 
 #define THINK "{\"enabled\":true}"
 
-#define OPUS   "anthropic/claude-opus-4.6"
-#define SONNET "anthropic/claude-sonnet-4.6"
-#define KIMI   "moonshotai/kimi-k2.5"
-#define M27    "minimax/minimax-m2.7"
-#define FREE   "minimax/minimax-m2.5:free"
-#define NANO   "openai/gpt-5-nano"
+#define FREE "minimax/minimax-m2.5:free"
+#define NANO "openai/gpt-5-nano"
 
 static void the_table_is_that_of_the_contract(void **state)
 {
@@ -439,181 +374,6 @@ static void a_request_at_its_limits_stays_within_them(void **state)
 	buf_fini(&body);
 }
 
-/* ---- the operator's own ---- */
-
-static char home[] = "/tmp/tollgate-auto-XXXXXX";
-static char home_setting[64];
-
-static void write_own(const char *text)
-{
-	char path[128], aside[160];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/auto_models.json", home);
-	snprintf(aside, sizeof(aside), "%s.new", path);
-	if (!text) {
-		unlink(path);
-		return;
-	}
-	f = fopen(aside, "w");
-	assert_non_null(f);
-	assert_int_equal(chmod(aside, 0600), 0);
-	fputs(text, f);
-	assert_int_equal(fclose(f), 0);
-	assert_int_equal(rename(aside, path), 0);
-}
-
-#define OWN(more, models) "{\"version\":1,\"date\":\"2026-12-24\"," more "\"models\":[" models "]}"
-#define TEAM(rules)       "{\"id\":\"team/best\",\"aliases\":[\"best\"],\"rules\":[" rules "]}"
-
-static void the_operators_file_adds_changes_and_hides(void **state)
-{
-	struct auto_choice choice;
-	struct env env;
-
-	(void)state;
-	write_own(OWN("\"groups\":{\"writing\":[\"prose\",\"verse\"]},"
-		      "\"features\":{\"poet\":\"verse\"},",
-		TEAM("{\"modes\":[\"writing\",\"plan\"],\"models\":[\"" OPUS "\"],"
-		     "\"verbosity\":\"max\",\"reasoning\":{\"effort\":\"high\"}},"
-		     "{\"models\":[\"" KIMI "\",\"" M27
-		     "\"]}") ","
-			     "{\"id\":\"kilo-auto/balanced\",\"rules\":[{\"models\":[\"" SONNET
-			     "\"]}]},"
-			     "{\"id\":\"KILO-AUTO/frontier\",\"name\":\"Ours\"},"
-			     "{\"id\":\"kilo-auto/free\",\"hidden\":true}"));
-	env_load(&env, ENV(ALL_KEYS, home_setting));
-	choice = choose(env.catalog, "kilocode/Team/Best", "prose");
-	assert_string_equal(choice.id, "team/best");
-	assert_string_equal(choice.model, OPUS);
-	assert_int_equal(choice.chain_count, 0);
-	assert_true(slice_is(choice.reasoning, "{\"effort\":\"high\"}"));
-	assert_true(slice_is(choice.verbosity, "\"max\""));
-	choice = choose(env.catalog, "best", "");
-	assert_string_equal(choice.model, KIMI);
-	assert_string_equal(choice.chain[0], M27);
-	assert_string_equal(choose(env.catalog, "best", "plan").model, OPUS);
-	assert_string_equal(choose(env.catalog, "best", "planning").model, KIMI);
-	/* A table is replaced whole; what is not said stays as it was shipped. */
-	assert_string_equal(choose(env.catalog, "kilo-auto/balanced", "plan").model, SONNET);
-	assert_string_equal(choose(env.catalog, "kilo/auto", "plan").model, OPUS);
-	assert_null(choose(env.catalog, "kilo-auto/free", "").id);
-	assert_null(choose(env.catalog, "kilo/auto-free", "").id);
-	assert_string_equal(choose(env.catalog, "kilo/auto-small", "").id, "kilo-auto/small");
-	env_fini(&env);
-	write_own(NULL);
-}
-
-static void a_bad_file_of_the_operator_is_refused_with_file_and_member(void **state)
-{
-	static const struct {
-		const char *text;
-		const char *in_message[3];
-	} rows[] = {
-		{ "{", { "auto_models.json" } },
-		{ "{\"version\":1,\"date\":\"2026-12-24\"}", { "models", "missing" } },
-		{ "{\"version\":2,\"date\":\"2026-12-24\",\"models\":[]}", { "version" } },
-		{ OWN("\"groups\":{\"a\":\"plan\"},", ""), { "groups" } },
-		{ OWN("\"groups\":{\"a\":[7]},", ""), { "groups" } },
-		{ OWN("\"groups\":{\"a\":[\"\"]},", ""), { "groups" } },
-		{ OWN("\"features\":{\"a\":[]},", ""), { "features" } },
-		{ OWN("", "7"), { "models[0]", "object" } },
-		{ OWN("", "{\"name\":\"x\"}"), { "models[0]", "id", "missing" } },
-		{ OWN("", "{\"id\":\"a/b\"}"), { "(a/b)", "rules", "missing" } },
-		{ OWN("", "{\"id\":\"a/b\",\"rules\":[]}"), { "(a/b)", "rules" } },
-		{ OWN("", "{\"id\":\"a/b\",\"rule\":[]}"), { "(a/b)", "rule:" } },
-		{ OWN("", "{\"id\":\"kilocode/b\",\"hidden\":false}"), { "id", "kilocode/" } },
-		{ OWN("", TEAM("{\"models\":[\"" KIMI "\"]}") "," TEAM("7")),
-			{ "models[1] (team/best)", "id", "twice" } },
-		{ OWN("", "{\"id\":\"a/b\",\"aliases\":[\"kilo/AUTO\"]}"),
-			{ "(a/b)", "aliases", "another" } },
-		{ OWN("", "{\"id\":\"kilo/auto\",\"rules\":[]}"), { "id", "another" } },
-		{ OWN("", TEAM("7")), { "rules[0] (team/best)", "object" } },
-		{ OWN("", TEAM("{}")), { "rules[0]", "models", "missing" } },
-		{ OWN("", TEAM("{\"models\":[]}")), { "models", "1 to 16" } },
-		{ OWN("", TEAM("{\"models\":[\"kilo/auto\"]}")), { "models", "auto model" } },
-		{ OWN("", TEAM("{\"models\":[\"a b\"]}")), { "models", "names" } },
-		{ OWN("", TEAM("{\"models\":[\"a\"],\"reasoning\":true}")), { "reasoning" } },
-		{ OWN("", TEAM("{\"models\":[\"a\"],\"verbosity\":1}")), { "verbosity" } },
-		{ OWN("", TEAM("{\"models\":[\"a\"],\"modes\":[\"plan\"]}")),
-			{ "rules[0]", "modes", "last" } },
-		{ OWN("", TEAM("{\"models\":[\"a\"],\"balance\":true}")), { "balance", "last" } },
-		{ OWN("", TEAM("{\"models\":[\"a\"]},{\"models\":[\"b\"]}")),
-			{ "rules[0]", "modes", "last" } },
-		{ OWN("", TEAM("{\"models\":[\"a\"],\"modes\":[]},{\"models\":[\"b\"]}")),
-			{ "rules[0]", "modes", "empty" } },
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct err e = { .message = "" };
-		struct env env;
-
-		print_message("%s\n", rows[i].text);
-		write_own(rows[i].text);
-		assert_int_equal(env_try(&env, NULL, ENV(home_setting), &e), ERR_CONF);
-		print_message("  %s\n", e.message);
-		assert_non_null(strstr(e.message, home));
-		for (size_t k = 0; k < 3 && rows[i].in_message[k]; k++)
-			assert_non_null(strstr(e.message, rows[i].in_message[k]));
-		env_fini(&env);
-	}
-	write_own(NULL);
-}
-
-static const char *default_of(const struct catalog_copy *copy)
-{
-	return choose(copy->catalog, "kilo-auto/balanced", "").model;
-}
-
-static void a_change_is_used_a_second_later_and_a_broken_one_never(void **state)
-{
-	struct catalog_copy *copies[4];
-	struct catalog_live *live;
-	struct conf *conf;
-	struct err e;
-
-	(void)state;
-	clearenv();
-	putenv(home_setting);
-	setenv("GATEWAY_CATALOGUE", "conf", 1);
-	setenv("MINIMAX_API_KEY", "k", 1);
-	setenv("MOONSHOT_API_KEY", "k", 1);
-	assert_int_equal(conf_load(&conf, &e), ERR_OK);
-	assert_int_equal(catalog_live_open(conf, 0, &live, &e), ERR_OK);
-	copies[0] = catalog_live_take(live, 0);
-	write_own(
-		OWN("", "{\"id\":\"kilo-auto/balanced\",\"rules\":[{\"models\":[\"" KIMI "\"]}]}"));
-	copies[1] = catalog_live_take(live, CATALOG_LIVE_LOOK_MS);
-	write_own(OWN("", "{\"id\":\"kilo-auto/balanced\",\"rules\":[]}"));
-	copies[2] = catalog_live_take(live, 2 * CATALOG_LIVE_LOOK_MS);
-	write_own(NULL);
-	copies[3] = catalog_live_take(live, 3 * CATALOG_LIVE_LOOK_MS);
-	assert_string_equal(default_of(copies[0]), M27);
-	assert_string_equal(default_of(copies[1]), KIMI);
-	assert_string_equal(default_of(copies[2]), KIMI);
-	assert_string_equal(default_of(copies[3]), M27);
-	for (size_t i = 0; i < 4; i++)
-		catalog_live_drop(live, copies[i]);
-	catalog_live_close(live);
-	conf_fini(conf);
-}
-
-static int set_up(void **state)
-{
-	(void)state;
-	if (!mkdtemp(home))
-		return -1;
-	snprintf(home_setting, sizeof(home_setting), "GATEWAY_HOME=%s", home);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	return rmdir(home);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -628,10 +388,7 @@ int main(void)
 		cmocka_unit_test(what_nobody_serves_names_the_key_to_set),
 		cmocka_unit_test(the_request_is_the_clients_but_for_what_the_table_says),
 		cmocka_unit_test(a_request_at_its_limits_stays_within_them),
-		cmocka_unit_test(the_operators_file_adds_changes_and_hides),
-		cmocka_unit_test(a_bad_file_of_the_operator_is_refused_with_file_and_member),
-		cmocka_unit_test(a_change_is_used_a_second_later_and_a_broken_one_never),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }
