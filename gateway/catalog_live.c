@@ -125,6 +125,18 @@ void catalog_live_close(struct catalog_live *l)
 	free(l);
 }
 
+static void log_drained(const struct catalog *was, const struct catalog *is)
+{
+	for (size_t i = 0; i < catalog_provider_count(is); i++) {
+		const struct catalog_provider *p = catalog_provider_at(is, i),
+					      *q = catalog_provider_find(was, slice_of(p->slug));
+
+		if (p->drained != (q && q->drained))
+			log_line(LOG_INFO, "provider=%s status=%s", p->slug,
+				p->drained ? "drained" : "resumed");
+	}
+}
+
 /* Takes the place of the newest copy, unless reading fails. */
 static void read_anew(struct catalog_live *l, const struct mark *marks)
 {
@@ -133,6 +145,8 @@ static void read_anew(struct catalog_live *l, const struct mark *marks)
 
 	if (read_copy(l->conf, &copy, &e))
 		log_line(LOG_ERROR, "the changed catalogue is not used: %s", e.message);
+	else
+		log_drained(l->newest->catalog, copy->catalog); /* only we put another there */
 	pthread_mutex_lock(&l->lock);
 	memcpy(l->marks, marks, sizeof(l->marks));
 	if (copy) {

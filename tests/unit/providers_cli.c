@@ -305,8 +305,11 @@ static void a_running_process_takes_it_up_within_a_second(void **state)
 	struct catalog_copy *copy;
 	struct conf *c;
 	int64_t now = 5000;
+	char path[128];
 
 	(void)state;
+	snprintf(path, sizeof(path), "%s/log", top);
+	assert_int_equal(log_open(path, "test", &err), ERR_OK);
 	assert_int_equal(conf_load(&c, &err), ERR_OK);
 	assert_int_equal(catalog_live_open(c, now, &live, &err), ERR_OK);
 	for (int round = 0; round < 3; round++) {
@@ -329,6 +332,12 @@ static void a_running_process_takes_it_up_within_a_second(void **state)
 	catalog_live_drop(live, copy);
 	catalog_live_close(live);
 	conf_fini(c);
+	assert_int_equal(log_open("", "test", &err), ERR_OK);
+	assert_int_equal(run(cli_logs, WORDS("logs", path)), CLI_OK);
+	has("provider=openai status=drained\n");
+	has("provider=openai status=resumed\n");
+	has_not("anthropic");
+	unlink(path);
 }
 
 /* Reads until the text has come n times, or 10 s have passed. */
