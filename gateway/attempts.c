@@ -55,11 +55,6 @@ struct run {
 	struct target target;      /* of the last attempt */
 };
 
-static const char *model_of(const struct candidate *c)
-{
-	return c->route.model ? c->route.model->id : c->route.target.native_id;
-}
-
 static uint64_t dice(void)
 {
 	uint64_t n;
@@ -213,10 +208,11 @@ static void tell_health(struct run *r, const struct slot *s, enum health_outcome
 
 	if (!a->health || a->byok)
 		return;
-	state = health_tell(a->health, slice_of(s->c->route.target.slug), slice_of(model_of(s->c)),
-		&a->health_conf, clock_mono_ms(), &report, &changed);
+	state = health_tell(a->health, slice_of(s->c->route.target.slug),
+		slice_of(candidate_model(s->c)), &a->health_conf, clock_mono_ms(), &report,
+		&changed);
 	if (changed)
-		health_log(s->c->route.target.slug, model_of(s->c), state);
+		health_log(s->c->route.target.slug, candidate_model(s->c), state);
 }
 
 static void note_end(struct run *r, struct slot *s, enum err_code rc)
@@ -352,7 +348,7 @@ static enum err_code start(
 		.begun_ms = clock_mono_ms(),
 		.entered_ms = r->entered_ms };
 	a->list[a->count++] = (struct attempt){ .slug = c->route.target.slug,
-		.model = model_of(c),
+		.model = candidate_model(c),
 		.begun_ms = s->begun_ms - a->begun_ms,
 		.hedge = s->hedge,
 		.rescue = way != RESCUE_BY_NONE };
@@ -373,6 +369,7 @@ static enum err_code start(
 		.head = &s->sink_head,
 		.prices = &s->shape.prices,
 		.seed = a->seed,
+		.names_provider = true,
 		.is_hedge = s->hedge };
 	if (a->rescue != RESCUE_OFF && a->req->stream)
 		call.said = way == RESCUE_BY_NONE ? &s->said : &r->said;
@@ -586,7 +583,15 @@ static enum err_code pause(struct run *r, int64_t ms, struct err *e)
 		.heartbeat_ms = c->heartbeat_ms,
 		.client_stall_ms = c->client_stall_ms };
 
-	return ms > 0 ? pump_run(r->a->pump, &j, e) : ERR_OK;
+	if (ms <= 0)
+		return ERR_OK;
+	/* In the run's own group: heartbeats and the client's patience go on across it. */
+	pump_submit(r->a->pump, &j, &r->group);
+	while (!job_has_ended(&j))
+		(void)job_group_wait(&r->group, INT64_MAX);
+	if (j.rc)
+		*e = j.err;
+	return j.rc;
 }
 
 /* Everybody has failed, or may not be asked: when to come back. */

@@ -18,6 +18,11 @@ static enum err_code no_memory(struct err *e)
 	return err_set(e, ERR_NO_MEMORY, "no memory for the providers of the model");
 }
 
+const char *candidate_model(const struct candidate *c)
+{
+	return c->route.model ? c->route.model->id : c->route.target.native_id;
+}
+
 /* ---- candidates ---- */
 
 /* What points into a candidate must point into its copy. */
@@ -72,8 +77,7 @@ static void take(struct making *m, unsigned link, const char *model)
 		str_copy_cut(c->public_id, sizeof(c->public_id), model);
 		c->route.target.public_id = c->public_id;
 	}
-	c->health =
-		health_name(slice_of(c->route.target.slug), slice_of(c->route.target.native_id));
+	c->health = health_name(slice_of(c->route.target.slug), slice_of(candidate_model(c)));
 	if (c->route.target.quirks->is_router && !(m->ask->wishes && m->ask->wishes->order.count))
 		c->route.target.prefers = equivalents_hint(
 			m->ask->catalog, slice_of(c->route.model ? c->route.model->id : model));

@@ -42,6 +42,9 @@ struct candidate {
 	int64_t wait_ms;              /* > 0: out of rotation for so long */
 };
 
+/* What its health is known by: the catalogue's id, else what the provider calls it. */
+const char *candidate_model(const struct candidate *c);
+
 struct plan {
 	struct candidate *at; /* in order; NULL = none */
 	size_t count;

@@ -247,6 +247,23 @@ struct job *relay_job(struct relay *r)
 	return &r->job;
 }
 
+/* Says in the answer who made it. */
+static bool put_provider(const struct relay *r, struct answer *a)
+{
+	struct buf named = { .max_bytes = a->json.len + SLUG_MAX + 16 };
+
+	if (!r->call.names_provider)
+		return true;
+	relay_put_named(r, buf_slice(&a->json), &named);
+	if (buf_ok(&named)) {
+		buf_fini(&a->json);
+		a->json = named;
+		return true;
+	}
+	buf_fini(&named);
+	return false;
+}
+
 static enum err_code take_whole(struct relay *r, struct relay_result *res, struct err *e)
 {
 	const struct provider *p = r->call.target->provider;
@@ -262,7 +279,7 @@ static enum err_code take_whole(struct relay *r, struct relay_result *res, struc
 	if (!r->call.req->stream) {
 		count_usage(r, res, true);
 		cost_members(&res->cost, &cost);
-		fits = answer_put_usage(&r->dialect, buf_slice(&cost), a);
+		fits = answer_put_usage(&r->dialect, buf_slice(&cost), a) && put_provider(r, a);
 		buf_fini(&cost);
 		return fits ? ERR_OK
 			    : err_set(e, ERR_NO_MEMORY, "the answer does not fit into memory");

@@ -84,9 +84,10 @@ struct relay_call {
 	const struct sink_head *head;    /* what begins a good answer: status 200, headers */
 	const struct cost_facts *prices; /* usage is filled in here; the client is told the cost;
 					  * byok: a refusal of the key is the client's affair */
-	const char *seed;   /* for ids that the provider does not give; NULL = the time */
-	bool is_hedge;      /* begun beside another, who looks after the client */
-	struct said **said; /* notes what goes out; NULL = nobody does */
+	const char *seed;    /* for ids that the provider does not give; NULL = the time */
+	bool names_provider; /* answers and chunks say "provider", unless they do already */
+	bool is_hedge;       /* begun beside another, who looks after the client */
+	struct said **said;  /* notes what goes out; NULL = nobody does */
 	const struct relay_before *before; /* NULL = nothing */
 };
 

@@ -54,6 +54,10 @@ extern const struct job_ops relay_ops;
 /* Sends what stands in out: all events of one read at once. ERR_OVERTAKEN: another has spoken. */
 enum job_next relay_send_out(struct relay *r, struct err *e);
 
+/* Appends an answer or a chunk, a JSON object, with the name of its provider in it. A router's own
+ * word, who served it there, stays. */
+void relay_put_named(const struct relay *r, struct slice json, struct buf *out);
+
 /* Ends the event that began at byte begin of out. A provider may lay its JSON out in lines; here a
  * line's end would be the end of the data. Inside JSON it is never more than a blank. */
 void relay_end_event(struct buf *out, size_t begin);

@@ -105,12 +105,25 @@ void relay_end_event(struct buf *out, size_t begin)
 	buf_append(out, "\n\n", 2);
 }
 
+void relay_put_named(const struct relay *r, struct slice json, struct buf *out)
+{
+	/* Inside a string the quotes would be escaped. */
+	if (!r->call.names_provider || memmem(json.ptr, json.len, "\"provider\":", 11)) {
+		buf_slice_append(out, json);
+		return;
+	}
+	buf_append(out, "{\"provider\":\"", 13);
+	buf_str(out, r->call.target->slug);
+	buf_append(out, "\",", 2);
+	buf_slice_append(out, slice_from(json, 1));
+}
+
 static void put_event(struct relay *r, struct slice json)
 {
 	size_t begin = r->out.len;
 
 	buf_append(&r->out, "data: ", 6);
-	buf_slice_append(&r->out, json);
+	relay_put_named(r, json, &r->out);
 	relay_end_event(&r->out, begin);
 }
 
