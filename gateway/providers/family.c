@@ -145,6 +145,18 @@ static void patch_details(
 	patch_list_end(p, &list);
 }
 
+/* Appends what blocks in Anthropic's shape say, without quotes. */
+static void write_words(struct json_value blocks, struct buf *out)
+{
+	struct json_iter it;
+	struct json_value block;
+	struct slice none;
+
+	json_iter_init(&it, blocks);
+	while (blocks.kind == JSON_ARRAY && json_iter_next(&it, &none, &block))
+		buf_slice_append(out, member_inner(member_read(block, "thinking")));
+}
+
 /* Appends blocks in Anthropic's shape as details, with commas between. */
 static void write_blocks(struct json_value blocks, struct buf *out)
 {
@@ -312,7 +324,7 @@ struct message {
 	bool thinks;       /* it says thoughts in plain words */
 	size_t understood; /* details */
 	struct json_value blocks;
-	struct buf words; /* of details that are not understood */
+	struct buf words; /* of details that are not understood, or of blocks */
 };
 
 static struct message read_message(enum family family, struct json_value object)
@@ -328,6 +340,8 @@ static struct message read_message(enum family family, struct json_value object)
 	message.tool = json_str_is(m[ROLE].raw, "tool");
 	message.thinks = !is_empty(m[REASONING]) || !is_empty(m[REASONING_CONTENT]);
 	message.blocks = m[BLOCKS];
+	if (is_empty(m[DETAILS]))
+		write_words(m[BLOCKS], &message.words);
 	if (m[DETAILS].kind != JSON_ARRAY)
 		return message;
 	message.vouched = family == FAMILY_CLAUDE && are_signed(m[DETAILS]);

@@ -195,4 +195,5 @@ void quirks_for_model(const struct quirks *row, const char *native_id, struct qu
 		out->id_exact = m->id_exact;
 	out->id_no_dots |= m->id_no_dots;
 	out->no_strict_tools |= m->no_strict_tools;
+	out->wants_signatures |= m->wants_signatures;
 }

@@ -122,6 +122,7 @@ struct model_quirks {
 	unsigned id_exact;
 	bool id_no_dots;
 	bool no_strict_tools;
+	bool wants_signatures;
 };
 
 struct quirks {
@@ -142,7 +143,9 @@ struct quirks {
 	const char *const *add_with_tools; /* the same, on streams with tools */
 	const char *affinity;              /* header that takes prompt_cache_key */
 	bool no_zero_temperature;
-	bool reads_marked_ids; /* ids of calls keep the thought signature that is in them */
+	bool reads_marked_ids; /* ids of calls keep the thought signature that is in them, and
+				* extra_content the one beside them */
+	bool wants_signatures; /* refuses calls in the history whose first has none of Google's */
 	unsigned user_min;     /* bytes of the user's name; a shorter one is left out */
 	int64_t limit_default; /* tokens to ask for where the client names no limit; 0 = none */
 

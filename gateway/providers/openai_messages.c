@@ -26,11 +26,12 @@ static struct slice bare(struct slice key)
 	return (struct slice){ key.ptr + 1, key.len - 2 };
 }
 
-/* A signature of Google's, or what LiteLLM keeps it in. */
-static bool is_googles(struct slice key)
+/* A signature of Google's, or what LiteLLM keeps it in; Google's own endpoint reads the first. */
+static bool is_googles(const struct quirks *q, struct slice key)
 {
-	return KEY_IS(key, "extra_content") || KEY_IS(key, "provider_specific_fields") ||
-	       KEY_IS(key, "thoughtSignature") || KEY_IS(key, "thought_signature");
+	return (KEY_IS(key, "extra_content") && !q->reads_marked_ids) ||
+	       KEY_IS(key, "provider_specific_fields") || KEY_IS(key, "thoughtSignature") ||
+	       KEY_IS(key, "thought_signature");
 }
 
 /* ---- calls ---- */
@@ -82,7 +83,7 @@ static void patch_function(const struct quirks *q, struct patch *p, struct json_
 	patch_list_begin(&m, function);
 	json_iter_init(&it, function);
 	while (json_iter_next(&it, &key, &v)) {
-		if (is_googles(key)) {
+		if (is_googles(q, key)) {
 			patch_list_drop(&m);
 			continue;
 		}
@@ -93,8 +94,15 @@ static void patch_function(const struct quirks *q, struct patch *p, struct json_
 	patch_list_end(p, &m);
 }
 
-static void patch_call(struct openai_ids *ids, struct patch *p, struct json_value call)
+/* Stands for a signature of Google's where others' models made the call (gemini.md section 9). */
+#define SENTINEL \
+	"\"extra_content\":{\"google\":{\"thought_signature\":" \
+	"\"skip_thought_signature_validator\"}}"
+
+static void patch_call(
+	struct openai_ids *ids, struct patch *p, struct json_value call, bool must_be_signed)
 {
+	const struct quirks *q = ids->q;
 	struct patch_list m;
 	struct json_iter it;
 	struct json_value v;
@@ -103,29 +111,37 @@ static void patch_call(struct openai_ids *ids, struct patch *p, struct json_valu
 	patch_list_begin(&m, call);
 	json_iter_init(&it, call);
 	while (json_iter_next(&it, &key, &v)) {
-		if (is_googles(key) || KEY_IS(key, "cache_control") || KEY_IS(key, "index")) {
+		if (is_googles(q, key) || KEY_IS(key, "cache_control") || KEY_IS(key, "index")) {
 			patch_list_drop(&m);
 			continue;
 		}
 		patch_list_keep(p, &m, key, v);
+		if (KEY_IS(key, "extra_content"))
+			must_be_signed = false;
 		if (KEY_IS(key, "id"))
 			openai_ids_patch(ids, p, v);
 		else if (KEY_IS(key, "function") && v.kind == JSON_OBJECT)
-			patch_function(ids->q, p, v);
+			patch_function(q, p, v);
+	}
+	if (must_be_signed) {
+		patch_list_add(p, &m);
+		buf_str(p->out, SENTINEL);
 	}
 	patch_list_end(p, &m);
 }
 
 static void patch_calls(struct openai_ids *ids, struct patch *p, struct json_value calls)
 {
+	/* In an id, too, there may be one. */
+	bool must_be_signed = ids->q->wants_signatures && !openai_ids_are_marked(calls);
 	struct json_iter it;
 	struct json_value call;
 	struct slice none;
 
 	json_iter_init(&it, calls);
-	while (json_iter_next(&it, &none, &call))
+	for (; json_iter_next(&it, &none, &call); must_be_signed = false)
 		if (call.kind == JSON_OBJECT)
-			patch_call(ids, p, call);
+			patch_call(ids, p, call, must_be_signed);
 }
 
 /* ---- content ---- */
@@ -185,7 +201,7 @@ static void patch_part(const struct quirks *q, struct patch *p, struct json_valu
 	while (json_iter_next(&it, &key, &v)) {
 		if ((!q->takes_marks && KEY_IS(key, "cache_control")) ||
 			(!q->takes_breakpoints && KEY_IS(key, "prompt_cache_breakpoint")) ||
-			is_googles(key))
+			is_googles(q, key))
 			patch_list_drop(&m);
 		else
 			patch_list_keep(p, &m, key, v);
@@ -264,7 +280,7 @@ static bool parts_are_odd(const struct quirks *q, struct json_value content, boo
 
 		for (p++; json_iter_next(&it, &key, &v); p = v.raw.ptr + v.raw.len)
 			if (KEY_IS(key, "cache_control") ||
-				KEY_IS(key, "prompt_cache_breakpoint") || is_googles(key) ||
+				KEY_IS(key, "prompt_cache_breakpoint") || is_googles(q, key) ||
 				(!of_user && KEY_IS(key, "type") && !json_str_is(v.raw, "text")))
 				return true;
 		p = behind_blanks(behind_blanks(p, end) + 1, end); /* the brace */
@@ -570,27 +586,4 @@ void openai_messages_write(
 	patch_list_end(&p, &list);
 	patch_end(&p, messages.raw);
 	openai_ids_fini(&ids, out);
-}
-
-void openai_messages_without_nulls(struct json_value messages, struct buf *out)
-{
-	struct patch p = { .out = out, .done = messages.raw.ptr };
-	struct json_iter it, members;
-	struct json_value message, v;
-	struct patch_list list;
-	struct slice key, none;
-
-	json_iter_init(&it, messages);
-	while (json_iter_next(&it, &none, &message)) {
-		patch_list_begin(&list, message);
-		json_iter_init(&members, message);
-		while (json_iter_next(&members, &key, &v)) {
-			if (v.kind == JSON_NULL && !KEY_IS(key, "content"))
-				patch_list_drop(&list);
-			else
-				patch_list_keep(&p, &list, key, v);
-		}
-		patch_list_end(&p, &list);
-	}
-	patch_end(&p, messages.raw);
 }

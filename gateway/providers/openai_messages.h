@@ -15,8 +15,4 @@
 void openai_messages_write(
 	const struct quirks *q, struct json_value messages, struct slice front, struct buf *out);
 
-/* For rows that are not walked: members of messages that are null, which strict servers refuse, are
- * left out, but for content. */
-void openai_messages_without_nulls(struct json_value messages, struct buf *out);
-
 #endif

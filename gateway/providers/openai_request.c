@@ -187,16 +187,14 @@ static bool is_left_out(const struct sending *s, struct slice name, struct json_
 		       slice_is(name, "parallel_tool_calls"));
 }
 
-/* Messages whose rows are not walked: as they are, but for what another family left in them, nulls
- * that strict servers refuse, and ids that carry what only Google reads. */
+/* Messages whose rows are not walked: as they are, but for what another family left in them, and
+ * ids that carry what only Google reads. */
 static void write_messages_plainly(const struct chat_req *req, const struct quirks *q,
 	struct json_value messages, struct buf *out)
 {
 	if (family_looks(q, req))
 		family_write_messages(q, messages, out);
-	else if (q->strict && memmem(messages.raw.ptr, messages.raw.len, "null", 4))
-		openai_messages_without_nulls(messages, out);
-	else if (!q->reads_marked_ids && openai_ids_are_marked(messages))
+	else if (openai_ids_are_marked(messages))
 		openai_ids_rewrite(q, messages, out);
 	else
 		buf_slice_append(out, messages.raw);
@@ -271,6 +269,14 @@ static void write_additions(const struct sending *s, const char *const *pairs)
 	}
 }
 
+/* Does the switch of thinking say what Claude alone understands? */
+static bool is_claudes(const struct quirks *q, struct slice name, struct json_value value)
+{
+	return q->thinking.member && slice_is(name, q->thinking.member) &&
+	       (json_get(value, "budget_tokens").kind || json_get(value, "display").kind ||
+		       json_str_is(json_get(value, "type").raw, "adaptive"));
+}
+
 /* A member that is sent, under the provider's name for it. */
 static enum err_code write_member(
 	const struct sending *s, struct slice name, struct json_value value, struct err *e)
@@ -300,6 +306,8 @@ static enum err_code write_member(
 		buf_str(s->out, s->tools.choice);
 	else if (slice_is(name, "provider") && q->provider_members)
 		openai_router_write_provider(q, value, s->must_honour, s->out);
+	else if (is_claudes(q, name, value))
+		buf_str(s->out, q->thinking.on);
 	else if (slice_is(name, "temperature") && q->no_zero_temperature && !json_is_truthy(value))
 		buf_str(s->out, "0.01");
 	else

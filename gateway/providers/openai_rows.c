@@ -281,6 +281,8 @@ static const struct saying huggingface_says[] = {
 	.system = SYSTEM_IN_FRONT, .thoughts = THOUGHTS_NONE, .prefill = "prefix", \
 	.repeats_prefill = true, .id_exact = 9, .choice = CHOICE_ANY, .efforts = effort_unknown
 
+#define SAMPLING_EXTRAS "top_k", "top_a", "min_p", "repetition_penalty"
+
 /* Its endpoint in OpenAI's shape answers 400 to a name it does not know. */
 #define GOOGLE_DROPS \
 	NAMES("logit_bias", "parallel_tool_calls", "seed", "store", "metadata", "user", \
@@ -288,12 +290,20 @@ static const struct saying huggingface_says[] = {
 		"prompt_cache_retention", "verbosity", "prediction", "web_search_options", \
 		"moderation")
 
+static const struct model_quirks google_models[] = {
+	{ .match = "gemini-[3-9]*", .wants_signatures = true },
+	{ .match = NULL },
+};
+#define GOOGLE \
+	.limit = LIMIT_EITHER, .strict = true, .reads_marked_ids = true, .drop = GOOGLE_DROPS, \
+	.allow = NAMES("extra_body"), .walks = true, .message_members = NAMES("extra_content"), \
+	.thoughts = THOUGHTS_NONE, .models = google_models
+
 /* Not strict: a member that OpenAI does not know is named in its own 400, and one that is new must
  * not wait for us. What others are told by is left out: a request for their model may come here
  * when they fail. */
 #define OPENAI \
-	.limit = LIMIT_MAX_COMPLETION_TOKENS, \
-	.drop = NAMES("top_k", "top_a", "min_p", "repetition_penalty"), .walks = true, \
+	.limit = LIMIT_MAX_COMPLETION_TOKENS, .drop = NAMES(SAMPLING_EXTRAS), .walks = true, \
 	.takes_breakpoints = true, .takes_custom_tools = true, \
 	.message_members = NAMES("refusal", "audio"), .thoughts = THOUGHTS_NONE, .id_max = 40, \
 	.efforts = effort_all, .models = openai_models
@@ -334,18 +344,8 @@ static const struct quirks rows[] = {
 	{ .slug = "azure", OPENAI },
 	{ .slug = "azure-deployments", OPENAI },
 	{ .slug = "anthropic", .limit = LIMIT_EITHER },
-	{ .slug = "google",
-		.limit = LIMIT_EITHER,
-		.strict = true,
-		.reads_marked_ids = true,
-		.drop = GOOGLE_DROPS,
-		.allow = NAMES("extra_body") },
-	{ .slug = "google-openai",
-		.limit = LIMIT_EITHER,
-		.strict = true,
-		.reads_marked_ids = true,
-		.drop = GOOGLE_DROPS,
-		.allow = NAMES("extra_body") },
+	{ .slug = "google", GOOGLE },
+	{ .slug = "google-openai", GOOGLE },
 	{ .slug = "ollama", OLLAMA },
 	{ .slug = "ollama-cloud", OLLAMA },
 	{ .slug = "vllm",
@@ -472,7 +472,8 @@ static const struct quirks rows[] = {
 	{ .slug = "cohere",
 		.limit = LIMIT_MAX_TOKENS,
 		.drop = NAMES("logit_bias", "top_logprobs", "parallel_tool_calls", "store",
-			"metadata", "modalities", "audio", "prediction", "service_tier"),
+			"metadata", "modalities", "audio", "prediction", "service_tier",
+			SAMPLING_EXTRAS),
 		.walks = true,
 		.flat_texts = true,
 		.reads_arguments = true,
@@ -527,7 +528,7 @@ static const struct quirks rows[] = {
 	{ .slug = "cerebras",
 		.limit = LIMIT_MAX_COMPLETION_TOKENS,
 		.drop = NAMES("frequency_penalty", "presence_penalty", "logit_bias", "store",
-			"metadata", "modalities", "audio"),
+			"metadata", "modalities", "audio", SAMPLING_EXTRAS),
 		.walks = true,
 		.no_developer = true,
 		.flat_texts = true,

@@ -279,6 +279,7 @@ static void blocks_of_thoughts_become_details_for_claude_only(void **state)
 	"\"thinking_blocks\":[{\"type\":\"thinking\",\"thinking\":\"hm\",\"signature\":\"U0lH\"}," \
 	"{\"type\":\"redacted_thinking\",\"data\":\"RU5D\"}]"
 	static const struct door router = CLAUDE_BY_ROUTER;
+	static const struct door glm = { &provider_openai, "openrouter", "z-ai/glm-5" };
 	static const struct door gpt = { &provider_openai, "openrouter", "openai/gpt-5.2" };
 
 	(void)state;
@@ -290,6 +291,7 @@ static void blocks_of_thoughts_become_details_for_claude_only(void **state)
 		1);
 	demand(&router, THOUGHT(BLOCKS), "", "thinking_blocks", 0);
 	demand(&gpt, THOUGHT(BLOCKS), "", "U0lH", 0);
+	demand(&glm, THOUGHT(BLOCKS), "", "\"reasoning\":\"hm\"", 1);
 	demand(&gpt,
 		THOUGHT("\"x\":1") ",{\"role\":\"assistant\",\"content\":[{\"type\":\"thinking\","
 				   "\"thinking\":\"hm\",\"signature\":\"U0lH\"},{\"type\":\"text\","
@@ -348,6 +350,36 @@ static void references_in_results_are_renamed_for_gemini_behind_a_router(void **
 	",\"tools\":[{\"type\":\"function\",\"cache_control\":{\"type\":\"ephemeral\"}," \
 	"\"function\":{\"name\":\"f\",\"strict\":true,\"parameters\":{}}}]"
 
+/* Another vendor's thinking is switched on without words that it would not know. */
+static void claudes_switch_of_thinking_is_told_in_the_words_of_others(void **state)
+{
+	static const struct door kimi = { &provider_openai, "moonshot", "kimi-k2.5" };
+
+	(void)state;
+	demand(&kimi, CALL("c1"), ",\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":2048}",
+		"\"thinking\":{\"type\":\"enabled\"}", 1);
+	demand(&kimi, CALL("c1"), ",\"thinking\":{\"type\":\"adaptive\"}",
+		"\"thinking\":{\"type\":\"enabled\"}", 1);
+	demand(&kimi, CALL("c1"), ",\"thinking\":{\"type\":\"disabled\",\"keep\":1}",
+		"\"thinking\":{\"type\":\"disabled\",\"keep\":1}", 1);
+}
+
+/* The first call of a message must have a signature there; nobody else's has. */
+static void calls_that_others_made_get_gemini_s_word_for_them(void **state)
+{
+#define SENTINEL "skip_thought_signature_validator"
+	static const struct door gemini = { &provider_openai, "google-openai",
+		"gemini-3-pro-preview" };
+	static const struct door older = { &provider_openai, "google-openai", "gemini-2.5-pro" };
+	static const char two[] = "{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"a\"},"
+				  "{\"id\":\"b\"}]}";
+
+	(void)state;
+	demand(&gemini, two, "", SENTINEL, 1);
+	demand(&gemini, SIGNED, "", SENTINEL, 0);
+	demand(&older, two, "", SENTINEL, 0);
+}
+
 static void mistral_has_its_temperature_and_no_strict_tools(void **state)
 {
 	static const struct door doors[] = {
@@ -395,6 +427,8 @@ int main(void)
 		cmocka_unit_test(blocks_of_thoughts_become_details_for_claude_only),
 		cmocka_unit_test(signatures_beside_calls_are_left_to_gemini),
 		cmocka_unit_test(references_in_results_are_renamed_for_gemini_behind_a_router),
+		cmocka_unit_test(claudes_switch_of_thinking_is_told_in_the_words_of_others),
+		cmocka_unit_test(calls_that_others_made_get_gemini_s_word_for_them),
 		cmocka_unit_test(mistral_has_its_temperature_and_no_strict_tools),
 		cmocka_unit_test(kimi_is_not_told_its_temperature),
 	};
