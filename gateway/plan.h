@@ -37,7 +37,7 @@ struct candidate {
 	struct route route; /* .prices are those of who is asked, which .model's need not be */
 	char public_id[MODEL_ID_MAX]; /* route.target.public_id points here for models other than
 				       * the one asked for */
-	uint64_t health;              /* health_name() of the provider's slug and native_id */
+	uint64_t health;              /* health_name() of the slug and candidate_model() */
 	unsigned link;                /* 0 = the model asked for, 1 = its first fallback, … */
 	int64_t wait_ms;              /* > 0: out of rotation for so long */
 };

@@ -1,97 +1,5 @@
-/* Who is asked for a model, and in which order. */
-#include "tests/unit/catalog_env.h"
-
-#include "gateway/chat.h"
-#include "gateway/plan.h"
-
-#include <stdio.h>
-
-/* ---- helpers ---- */
-
-/* A catalogue, settings, and a place for what a request wishes. */
-struct bench {
-	struct env env;
-	struct plan_conf *conf;
-	struct buf body;
-	struct chat_req req;
-	struct wishes wishes;
-	struct plan_ask ask;
-	struct plan plan;
-	struct err e;
-};
-
-static void bench_open(struct bench *b, const char *const *settings)
-{
-	memset(b, 0, sizeof(*b));
-	env_load(&b->env, settings);
-	if (plan_conf_load(b->env.conf, &b->conf, &b->e))
-		fail_msg("%s", b->e.message);
-	b->ask = (struct plan_ask){ .catalog = b->env.catalog, .conf = b->conf };
-}
-
-static void bench_close(struct bench *b)
-{
-	plan_fini(&b->plan);
-	buf_fini(&b->body);
-	plan_conf_fini(b->conf);
-	env_fini(&b->env);
-}
-
-/* Makes the plan of a request with these further members (",\"models\":[…]"; may be ""). */
-static enum err_code make(struct bench *b, const char *model, const char *members)
-{
-	static const struct json_limits limits = { .max_depth = 32, .max_keys = 1000 };
-
-	plan_fini(&b->plan);
-	buf_reset(&b->body);
-	buf_printf(&b->body,
-		"{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]%s}", model,
-		members);
-	if (chat_parse(buf_slice(&b->body), &limits, &b->req, &b->e))
-		fail_msg("%s", b->e.message);
-	if (wishes_read(&b->req, &b->wishes, &b->e))
-		fail_msg("%s", b->e.message);
-	b->ask.wishes = &b->wishes;
-	b->ask.model = b->req.model;
-	return plan_make(&b->ask, &b->plan, &b->e);
-}
-
-/* The plan as a text: "anthropic bedrock | openai", with "=name" where one is given. */
-static void check(struct bench *b, const char *model, const char *members, const char *expected)
-{
-	char got[1024] = "";
-	size_t len = 0;
-	unsigned link = 0;
-
-	print_message("%s %s\n", model, members);
-	if (make(b, model, members))
-		fail_msg("%s", b->e.message);
-	for (size_t i = 0; i < b->plan.count; i++) {
-		const struct candidate *c = &b->plan.at[i];
-
-		len += (size_t)snprintf(got + len, sizeof(got) - len, "%s%s",
-			i == 0            ? ""
-			: c->link != link ? " | "
-					  : " ",
-			c->route.target.slug);
-		link = c->link;
-	}
-	assert_string_equal(got, expected);
-}
-
-static void check_refused(struct bench *b, const char *model, const char *members,
-	enum err_code code, const char *param, const char *words)
-{
-	print_message("%s %s\n", model, members);
-	assert_int_equal(make(b, model, members), code);
-	assert_null(b->plan.at);
-	if (param)
-		assert_string_equal(b->e.param, param);
-	if (!strstr(b->e.message, words))
-		fail_msg("\"%s\" does not say \"%s\"", b->e.message, words);
-}
-
-#define BEDROCK "AWS_BEARER_TOKEN_BEDROCK=k", "AWS_REGION=us-east-1"
+/* Who is asked for a model. */
+#include "tests/unit/plan_bench.h"
 
 /* ---- who serves it ---- */
 
@@ -104,7 +12,8 @@ static void the_only_provider_of_a_model_is_the_whole_plan(void **state)
 	check(&b, "openai/gpt-5.2", "", "openai");
 	assert_string_equal(b.plan.at[0].route.target.native_id, "gpt-5.2");
 	assert_ptr_equal(b.plan.at[0].route.target.public_id, b.req.model);
-	assert_int_equal(b.plan.at[0].health, health_name(SLICE("openai"), SLICE("gpt-5.2")));
+	assert_int_equal(
+		b.plan.at[0].health, health_name(SLICE("openai"), SLICE("openai/gpt-5.2")));
 	bench_close(&b);
 }
 
@@ -510,54 +419,6 @@ static void drained_providers_are_asked_by_nobody(void **state)
 	bench_close(&b);
 }
 
-/* ---- shares ---- */
-
-#define SHARES \
-	ENV("GATEWAY_PROVIDERS=groq,cerebras,together,fireworks", "GATEWAY_WEIGHTS=50,30,20,0", \
-		"GROQ_API_KEY=k", "CEREBRAS_API_KEY=k", "TOGETHER_API_KEY=k", \
-		"FIREWORKS_API_KEY=k")
-#define LLAMA "meta-llama/llama-3.3-70b-instruct"
-
-static uint64_t random64(uint64_t *seed)
-{
-	uint64_t z = *seed += UINT64_C(0x9e3779b97f4a7c15);
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return z ^ (z >> 31);
-}
-
-static void weights_share_requests_out_to_within_two_points(void **state)
-{
-	static const struct {
-		const char *slug;
-		int percent;
-	} shares[] = { { "groq", 50 }, { "cerebras", 30 }, { "together", 20 }, { "fireworks", 0 } };
-	int count[4] = { 0 };
-	uint64_t seed = 1;
-	struct bench b;
-
-	(void)state;
-	bench_open(&b, SHARES);
-	for (int n = 0; n < 10000; n++) {
-		b.ask.dice = random64(&seed);
-		assert_int_equal(make(&b, LLAMA, ""), ERR_OK);
-		assert_int_equal(b.plan.count, 4);
-		for (size_t i = 0; i < 4; i++)
-			count[i] += strcmp(b.plan.at[0].route.target.slug, shares[i].slug) == 0;
-		/* the others in order of their weights */
-		assert_string_equal(b.plan.at[3].route.target.slug, "fireworks");
-		if (strcmp(b.plan.at[0].route.target.slug, "groq") != 0)
-			assert_string_equal(b.plan.at[1].route.target.slug, "groq");
-	}
-	for (size_t i = 0; i < 4; i++) {
-		print_message("%s %d\n", shares[i].slug, count[i]);
-		assert_in_range(
-			count[i] + 200, shares[i].percent * 100, shares[i].percent * 100 + 400);
-	}
-	bench_close(&b);
-}
-
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(the_only_provider_of_a_model_is_the_whole_plan),
 	cmocka_unit_test(a_model_is_asked_for_at_everybody_who_has_it),
@@ -577,7 +438,6 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_refusal_names_the_wish_that_left_nobody),
 	cmocka_unit_test(policies_take_candidates_away_and_win_over_wishes),
 	cmocka_unit_test(drained_providers_are_asked_by_nobody),
-	cmocka_unit_test(weights_share_requests_out_to_within_two_points),
 };
 
 int main(void)
