@@ -357,6 +357,63 @@ static void the_request_is_the_clients_but_for_what_the_table_says(void **state)
 	}
 }
 
+/* Writes the members in the order that number n of all orders is; skip leaves some of them out. */
+static void write_members(unsigned n, unsigned skip, struct buf *out)
+{
+	const char *left[] = { "\"model\":\"kilo/auto\"", HI, "\"x\" : [1, 2]",
+		"\"reasoning_effort\" : \"low\"", "\"reasoning\":{}", "\"verbosity\":7" };
+
+	buf_char(out, '{');
+	for (unsigned count = 6; count; count--) {
+		unsigned at = n % count;
+		const char *member = left[at];
+
+		n /= count;
+		memmove(&left[at], &left[at + 1], (count - at - 1) * sizeof(left[0]));
+		if ((skip & 1 && member[1] == 'x') ||
+			(skip & 2 && strstr(member, "reasoning_effort")) ||
+			(skip & 4 && strstr(member, "reasoning\"")) ||
+			(skip & 8 && strstr(member, "verbosity")))
+			continue;
+		buf_str(out, out->len > 1 ? " , " : " ");
+		buf_str(out, member);
+	}
+	buf_str(out, " }");
+}
+
+static void members_may_come_in_any_order(void **state)
+{
+	static const struct json_limits limits = { .max_depth = 64, .max_keys = 100 };
+	const struct auto_choice choice = { .id = "kilo-auto/frontier",
+		.model = "a/b",
+		.reasoning = SLICE(THINK),
+		.verbosity = SLICE("\"high\"") };
+
+	(void)state;
+	for (unsigned i = 0; i < 720 * 16; i++) {
+		struct json_member members[] = { { .name = "model" }, { .name = "messages" },
+			{ .name = "reasoning" }, { .name = "verbosity" }, { .name = "x" },
+			{ .name = "reasoning_effort" } };
+		struct buf had = { 0 }, body = { 0 };
+		struct chat_req req, fresh;
+		struct err e;
+
+		write_members(i / 16, i % 16, &had);
+		assert_int_equal(chat_parse(buf_slice(&had), &limits, &req, &e), ERR_OK);
+		if (auto_models_apply(&choice, &req, &body, &fresh, &e) ||
+			json_scan(buf_slice(&body), &limits, members, 6, &e))
+			fail_msg("%.*s: %s", (int)had.len, had.data, e.message);
+		assert_true(slice_is(members[0].value.raw, "\"a/b\""));
+		assert_int_equal(members[1].value.kind, JSON_ARRAY);
+		assert_true(slice_is(members[2].value.raw, THINK));
+		assert_true(slice_is(members[3].value.raw, "\"high\""));
+		assert_int_equal(members[4].value.kind, i & 1 ? JSON_ABSENT : JSON_ARRAY);
+		assert_int_equal(members[5].value.kind, JSON_ABSENT);
+		buf_fini(&had);
+		buf_fini(&body);
+	}
+}
+
 static void a_request_at_its_limits_stays_within_them(void **state)
 {
 	static const struct json_limits limits = { .max_depth = 3, .max_keys = 4 };
@@ -387,6 +444,7 @@ int main(void)
 		cmocka_unit_test(a_free_one_never_falls_back_to_what_costs),
 		cmocka_unit_test(what_nobody_serves_names_the_key_to_set),
 		cmocka_unit_test(the_request_is_the_clients_but_for_what_the_table_says),
+		cmocka_unit_test(members_may_come_in_any_order),
 		cmocka_unit_test(a_request_at_its_limits_stays_within_them),
 	};
 
