@@ -38,9 +38,10 @@ struct rescue {
 	size_t call_count;
 	int64_t detail; /* what is added to the index of details */
 	/* Of the chunk in hand. */
-	bool news; /* something is for the client */
-	bool held; /* some text is not */
-	bool cut;  /* some of a text is, some is not */
+	bool new_calls; /* calls in it, or behind it, are new to the client */
+	bool news;      /* something is for the client */
+	bool held;      /* some text is not */
+	bool cut;       /* some of a text is, some is not */
 	struct buf decoded, rest;
 	struct buf delta, choices, out;
 };
@@ -290,12 +291,16 @@ static void put_element(struct rescue *r, struct slice raw)
 }
 
 /* A piece of a call that the client knows: what is new of it. */
-static void take_known_call(struct rescue *r, struct again *a, const struct said_piece *p)
+static void take_known_call(
+	struct rescue *r, struct again *a, const struct said_piece *p, struct slice raw)
 {
 	const struct said_call *call = &r->said->calls[a - r->calls];
 	size_t begin = r->delta.len;
 
-	r->differs |= p->other;
+	if (p->other) { /* nothing of the kind was said: it is new */
+		put_element(r, raw);
+		return;
+	}
 	put_element(r, SLICE("{"));
 	buf_printf(&r->delta, "\"index\":%lld,\"function\":{", (long long)p->index);
 	if (says(p->name)) {
@@ -349,7 +354,7 @@ static void take_calls(struct rescue *r, struct slice key, struct json_value arr
 		struct again *a = again_of(r, p.index);
 
 		if (a)
-			take_known_call(r, a, &p);
+			take_known_call(r, a, &p, v.raw);
 		else
 			put_element(r, v.raw);
 	}
@@ -400,7 +405,7 @@ static void take_details(struct rescue *r, struct slice key, struct json_value a
 
 	json_iter_init(&it, array);
 	while (json_iter_next(&it, &none, &v))
-		if (!r->quiet || (!r->call_count && belongs_to_call(v)))
+		if (!r->quiet || (r->new_calls && belongs_to_call(v)))
 			put_detail(r, v);
 	close_array(r, begin);
 }
@@ -413,6 +418,8 @@ static void take_delta(struct rescue *r, const struct said_choice *c)
 	struct json_value v;
 	struct slice key;
 
+	r->new_calls = !r->call_count &&
+		       (rescue_is_whole(r) || json_is_truthy(json_get(c->delta, "tool_calls")));
 	buf_reset(&r->delta);
 	buf_char(&r->delta, '{');
 	json_iter_init(&it, c->delta);

@@ -277,6 +277,12 @@ static void remember(
 	s->into = f->into;
 }
 
+static void note_first(struct buf *b, struct json_value v)
+{
+	if (!b->len)
+		buf_slice_append(b, v.raw);
+}
+
 static void note(struct said *s, struct slice chunk)
 {
 	struct said_head head = said_read_head(chunk);
@@ -285,11 +291,9 @@ static void note(struct said *s, struct slice chunk)
 	struct json_value v;
 	struct slice none;
 
-	if (!s->id.len) {
-		buf_slice_append(&s->id, head.id.raw);
-		buf_slice_append(&s->created, head.created.raw);
-		buf_slice_append(&s->model, head.model.raw);
-	}
+	note_first(&s->id, head.id);
+	note_first(&s->created, head.created);
+	note_first(&s->model, head.model);
 	json_iter_init(&it, head.choices);
 	while (json_iter_next(&it, &none, &v)) {
 		struct said_choice c = said_read_choice(v);
@@ -298,7 +302,7 @@ static void note(struct said *s, struct slice chunk)
 			s->other = true;
 		else if (!note_delta(s, c.delta, &f))
 			return;
-		s->finished |= said_finishes(&c);
+		s->finished |= c.index == 0 && said_finishes(&c);
 	}
 	if (!buf_ok(&s->id) || !buf_ok(&s->created) || !buf_ok(&s->model))
 		forget(s);
