@@ -131,7 +131,7 @@ static bool has_nul(struct json_value text)
 static bool find_binary(struct json_value content, struct patch *p)
 {
 	struct json_iter it;
-	struct json_value part, text = content;
+	struct json_value part, text;
 	struct slice none;
 	bool found = has_nul(content);
 

@@ -14,5 +14,9 @@ const struct fuzz_target fuzz_targets[] = {
 	{ "openrouter", "anthropic/claude-sonnet-4.6" },
 	{ "vercel", "openai/gpt-4o" },
 	{ "ollama", "llama3.3:70b" },
+	{ "openrouter", "google/gemini-3-pro-preview" },
+	{ "openrouter", "z-ai/glm-5" },
+	{ "openrouter", "mistralai/mistral-large" },
+	{ "google-openai", "gemini-3-pro-preview" },
 };
 const size_t fuzz_targets_n = sizeof(fuzz_targets) / sizeof(fuzz_targets[0]);
