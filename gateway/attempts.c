@@ -359,7 +359,9 @@ static enum err_code start(
 		rc = continue_body(r, s, &s->e);
 	if (!rc && way != RESCUE_BY_NONE) {
 		s->before.rescue = rescue_begin(r->said, way);
-		if (!s->before.rescue)
+		if (s->before.rescue)
+			rescue_tell(s->before.rescue, &s->shape.target);
+		else
 			rc = err_set(&s->e, ERR_NO_MEMORY, "out of memory");
 	}
 	write_head(r, s);

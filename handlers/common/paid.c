@@ -120,11 +120,13 @@ static enum err_code make_plan(struct exchange *x, struct paid *p, struct err *e
 		.ctx = &asking };
 	/* Without books nothing is admitted, which says so. */
 	enum err_code rc = wishes_read(&p->req, &wishes, e);
+	bool own_chain;
 
 	if (rc)
 		return rc;
-	for (size_t i = 0; i < p->chain_count && wishes.model_count < WISHES_MODELS; i++) {
-		wishes.models[wishes.model_count++] = p->chain[i];
+	own_chain = wishes.model_count > 0;
+	for (size_t i = 0; i < x->auto_model.chain_count && !own_chain && i < WISHES_MODELS; i++) {
+		wishes.models[wishes.model_count++] = slice_of(x->auto_model.chain[i]);
 		wishes.any = true;
 	}
 	asking.denies_collection = wishes.no_collection || wishes.zdr;

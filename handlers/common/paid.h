@@ -30,9 +30,6 @@ struct paid {
 	bool no_output;        /* it is answered without generating anything */
 	/* Turns the route of a chat into that of what is asked for; NULL: it is a chat. */
 	enum err_code (*turn)(struct chat_req *req, struct route *r, struct err *e);
-	/* Models to try behind req.model where the client names none; lent by the catalogue. */
-	const struct slice *chain;
-	size_t chain_count;
 	struct byok_use byok; /* the caller's own key, when there is one */
 	struct plan plan;     /* who is asked, in order */
 	struct plan own;      /* that of the caller's own key, which failed */
