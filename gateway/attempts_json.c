@@ -5,7 +5,8 @@
 /* The outcome in JSON, and in the header where nothing says more. */
 static const struct {
 	const char *outcome, *word;
-} ends[] = { [ATTEMPT_OK] = { "ok", "ok" },
+} ends[] = { [ATTEMPT_RUNNING] = { "running", "slow" },
+	[ATTEMPT_OK] = { "ok", "ok" },
 	[ATTEMPT_FAILED] = { "failed", "failed" },
 	[ATTEMPT_OVERTAKEN] = { "overtaken", "slow" },
 	[ATTEMPT_CUT] = { "cut", "cut" } };
@@ -86,7 +87,7 @@ static void write_end(struct json_value attempt, struct buf *out)
 
 	if (!json_str_is(outcome.raw, ends[ATTEMPT_FAILED].outcome)) {
 		for (size_t i = 0; i < ENDS; i++)
-			if (ends[i].outcome && json_str_is(outcome.raw, ends[i].outcome))
+			if (json_str_is(outcome.raw, ends[i].outcome))
 				buf_str(out, ends[i].word);
 	} else if (json_int(json_get(attempt, "status"), &status) && status >= 400) {
 		buf_int(out, status);

@@ -3,7 +3,7 @@
  *
  * [{"provider","model","status","outcome","error","begun_ms","took_ms","ttft_ms","hedge",
  * "rescue"}]; status is the provider's, ttft_ms counts from the beginning of the attempt; both, and
- * error, are null when there was none. outcome is "ok", "failed", "overtaken" or "cut".
+ * error, are null when there was none. outcome is "ok", "failed", "overtaken", "cut" or "running".
  * Pure. Threads: any.
  */
 #ifndef GATEWAY_ATTEMPTS_JSON_H

@@ -94,7 +94,7 @@ static void write_request(struct buf *out, struct json_object *o, int64_t status
 	if (*attempts) {
 		str_copy_cut(tame, sizeof(tame), attempts);
 		cli_tame(tame);
-		buf_printf(out, "  (%s)", tame);
+		buf_printf(out, "%s(%s)", out->data[out->len - 1] == ' ' ? "" : "  ", tame);
 	}
 	if (*error) {
 		str_copy_cut(tame, sizeof(tame), error);
