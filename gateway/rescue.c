@@ -295,6 +295,7 @@ static void take_known_call(
 	struct rescue *r, struct again *a, const struct said_piece *p, struct slice raw)
 {
 	const struct said_call *call = &r->said->calls[a - r->calls];
+	bool known = a->name < a->name_bytes;
 	size_t begin = r->delta.len;
 
 	if (p->other) { /* nothing of the kind was said: it is new */
@@ -305,8 +306,8 @@ static void take_known_call(
 	buf_printf(&r->delta, "\"index\":%lld,\"function\":{", (long long)p->index);
 	if (says(p->name)) {
 		compare(r, &call->name, &a->name, a->name_bytes, decode(r, p->name));
-		/* A name goes out whole. */
-		r->differs |= a->name_bytes && r->rest.len;
+		/* A name goes out whole: this is another one. */
+		r->differs |= known && r->rest.len;
 		put_text(r, "name");
 	}
 	if (says(p->arguments)) {

@@ -333,6 +333,27 @@ static void the_new_attempt_has_the_head_and_role_of_the_first(void **state)
 	said_fini(&s);
 }
 
+static void a_head_that_comes_in_pieces_is_kept(void **state)
+{
+	struct said *s = NULL;
+	struct rescue *r;
+	struct slice out;
+
+	(void)state;
+	said_note(&s, SLICE("{\"model\":\"m\",\"choices\":[]}"));
+	said_note(&s, SLICE("{\"id\":\"old\",\"model\":\"n\",\"choices\":[]}"));
+	r = rescue_begin(s, RESCUE_BY_SPLICE);
+	assert_int_equal(rescue_chunk(r,
+				 SLICE("{\"id\":\"new\",\"model\":\"x\",\"choices\":[{\"index\":0,"
+				       "\"delta\":{\"content\":\"a\"}}]}"),
+				 &out),
+		RESCUE_PASS);
+	assert_true(slice_is(out, "{\"id\":\"old\",\"model\":\"m\",\"choices\":[{\"index\":0,"
+				  "\"delta\":{\"content\":\"a\"}}]}"));
+	rescue_fini(r);
+	said_fini(&s);
+}
+
 static void where_nothing_was_said_all_passes_as_it_is(void **state)
 {
 	struct rescue *r = rescue_begin(NULL, RESCUE_BY_SPLICE);
@@ -422,9 +443,10 @@ static void thoughts_are_left_out_once_text_went_out(void **state)
 	struct rescue *r = rescue_begin(s, RESCUE_BY_SPLICE);
 
 	(void)state;
+	HOLDS(r, "\"content\":\"Y\",\"reasoning_details\":[" HIDDEN "]");
 	HOLDS(r, "\"reasoning\":\"Another\",\"reasoning_content\":\"Another\","
 		 "\"reasoning_details\":[{\"type\":\"reasoning.text\",\"text\":\"Another\"}]");
-	PASSES(r, "\"reasoning\":\"So\",\"content\":\"Yes\"", "\"content\":\"s\"");
+	PASSES(r, "\"reasoning\":\"So\",\"content\":\"es\"", "\"content\":\"s\"");
 	HOLDS(r, "\"reasoning\":\"And\"");
 	/* But a call that is new keeps what its provider hid beside it. */
 	PASSES(r,
@@ -578,6 +600,7 @@ int main(void)
 		cmocka_unit_test(one_letter_that_differs_is_found_before_anything_goes_out),
 		cmocka_unit_test(recorded_streams_said_again_are_read_once_wherever_they_were_cut),
 		cmocka_unit_test(the_new_attempt_has_the_head_and_role_of_the_first),
+		cmocka_unit_test(a_head_that_comes_in_pieces_is_kept),
 		cmocka_unit_test(where_nothing_was_said_all_passes_as_it_is),
 		cmocka_unit_test(what_ends_too_early_or_says_something_else_differs),
 		cmocka_unit_test(a_call_is_spliced_when_name_and_arguments_begin_alike),
