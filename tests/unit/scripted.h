@@ -225,7 +225,7 @@ static void open_client(struct call *c)
 	assert_int_equal(fcntl(c->client[1], F_SETFL, O_NONBLOCK), 0);
 }
 
-static void place_call(struct pump *pump, const struct provider_script *s, struct call *c)
+static inline void place_call(struct pump *pump, const struct provider_script *s, struct call *c)
 {
 	static const struct json_limits limits = { .max_depth = 20, .max_keys = 100 };
 	const struct sink_head head = { .status = 200,
