@@ -20,7 +20,8 @@ static bool passes_on(const struct catalog_provider *p, const char *param)
 	if (!q->is_router)
 		return false;
 	if (q->wants_options)
-		return slice_is(member, "data_collection") || slice_is(member, "zdr");
+		return slice_is(member, "data_collection") || slice_is(member, "zdr") ||
+		       slice_is(member, "order") || slice_is(member, "only");
 	return !q->provider_members || quirks_has(q->provider_members, member);
 }
 
@@ -49,9 +50,13 @@ static bool in_only(const struct pick *k)
 	return false;
 }
 
+/* Whom a router ignores has to be told to it. */
 static bool not_ignored(const struct pick *k)
 {
-	return !is_listed(&k->w->ignore, k->c->route.provider);
+	const struct catalog_provider *p = k->c->route.provider;
+
+	return !is_listed(&k->w->ignore, p) &&
+	       (!k->w->ignore.count || !p->quirks->is_router || passes_on(p, "provider.ignore"));
 }
 
 static bool not_collecting(const struct pick *k)

@@ -48,7 +48,6 @@ static const char *const openai_own[] = {
 static const char *const for_routers[] = {
 	"provider",
 	"providerOptions",
-	"models",
 	"route",
 	"transforms",
 	"plugins",
@@ -58,6 +57,13 @@ static const char *const for_routers[] = {
 	"reasoning",
 	"debug",
 	"preset",
+	NULL,
+};
+
+/* What the gateway does itself. */
+static const char *const for_gateway[] = {
+	"models",
+	"fallbacks",
 	NULL,
 };
 
@@ -134,7 +140,8 @@ bool quirks_drops(const struct quirks *q, struct slice member)
 		return !quirks_has(q->allow, member);
 	if (q->no_stream_options && slice_is(member, "stream_options"))
 		return true;
-	if (quirks_has(q->drop, member) || quirks_has(q->model_drop, member))
+	if (quirks_has(for_gateway, member) || quirks_has(q->drop, member) ||
+		quirks_has(q->model_drop, member))
 		return true;
 	if (quirks_has(for_routers, member))
 		return !q->is_router;

@@ -129,8 +129,7 @@ struct quirks {
 	const char *slug; /* of the provider; "" = everybody else */
 	enum limit_field limit;
 	bool no_stream_options; /* refuses or does not need stream_options */
-	bool is_router;         /* takes the fields meant for routers (provider, models,
-				 * reasoning …) */
+	bool is_router;         /* takes the fields meant for routers (provider, reasoning …) */
 	bool strict;            /* refuses unknown members: only OpenAI's own are sent */
 	bool trusts_cost;       /* usage.cost is what we will be charged */
 	bool no_image_urls;     /* takes images inline only */

@@ -46,7 +46,7 @@ static bool body_next(struct body_iter *b, struct slice *key, struct json_value 
 
 struct asked {
 	struct json_value reasoning, effort, native, tool_choice, format, cache_key, provider,
-		options, models, temperature;
+		options, temperature;
 	enum effort wish;
 };
 
@@ -116,7 +116,6 @@ static struct asked read_asked(
 		{ "prompt_cache_key", &a.cache_key },
 		{ "provider", &a.provider },
 		{ "providerOptions", &a.options },
-		{ "models", &a.models },
 	};
 	struct body_iter it = body_begin(req);
 	struct json_value v;
@@ -146,7 +145,7 @@ struct sending {
 	struct tool_plan tools;
 	struct format_plan format;
 	const struct effort_word *word; /* NULL: the client's own, if any */
-	bool must_honour;               /* what a router would drop silently */
+	struct router_wishes routing;
 	struct buf *out;
 };
 
@@ -304,8 +303,8 @@ static enum err_code write_member(
 		return openai_tools_write(s->t, q, &s->tools, value, s->out, e);
 	else if (slice_is(name, "tool_choice") && s->tools.choice)
 		buf_str(s->out, s->tools.choice);
-	else if (slice_is(name, "provider") && q->provider_members)
-		openai_router_write_provider(q, value, s->must_honour, s->out);
+	else if (slice_is(name, "provider") && q->is_router)
+		openai_router_write_provider(&s->routing, s->out);
 	else if (is_claudes(q, name, value))
 		buf_str(s->out, q->thinking.on);
 	else if (slice_is(name, "temperature") && q->no_zero_temperature && !json_is_truthy(value))
@@ -336,10 +335,9 @@ static enum err_code write_body(const struct sending *s, struct err *e)
 		/* Said below, in the provider's words. */
 		if (slice_is(name, "reasoning_effort") && (s->word || q->wants_options))
 			continue;
-		if (q->wants_options &&
-			(slice_is(name, "provider") || slice_is(name, "providerOptions")))
-			continue;
-		if (q->provider_members && slice_is(name, "provider") && value.kind == JSON_NULL)
+		if (slice_is(name, "providerOptions") ||
+			(slice_is(name, "provider") &&
+				(q->wants_options || value.kind != JSON_OBJECT)))
 			continue;
 		rc = write_member(s, name, value, e);
 	}
@@ -356,13 +354,13 @@ static enum err_code write_body(const struct sending *s, struct err *e)
 		add_key(s->out, SLICE("max_tokens"));
 		buf_int(s->out, less ? s->t->max_output : q->limit_default);
 	}
-	if (s->must_honour && !s->asked.provider.kind) {
+	if (q->wants_options) {
+		openai_router_write_options(&s->routing, s->out);
+	} else if (q->is_router && s->asked.provider.kind != JSON_OBJECT &&
+		   openai_router_has_wishes(&s->routing)) {
 		add_key(s->out, SLICE("provider"));
-		openai_router_write_provider(q, s->asked.provider, true, s->out);
+		openai_router_write_provider(&s->routing, s->out);
 	}
-	if (q->wants_options && (s->asked.provider.kind || s->asked.options.kind))
-		rc = openai_router_write_options(
-			s->t, s->asked.provider, s->asked.options, s->out, e);
 	if (req->stream && !q->no_stream_options)
 		write_stream_options(req, s->out);
 	buf_char(s->out, '}');
@@ -408,10 +406,11 @@ static enum err_code write_request(
 	enum err_code rc = ERR_OK;
 
 	quirks_for_model(t->quirks, t->native_id, &q);
-	if (q.walks || q.efforts || q.provider_members || q.wants_options)
+	if (q.walks || q.efforts || q.is_router)
 		s.asked = read_asked(req, &q, t);
-	s.must_honour = q.provider_members &&
-			openai_router_must_honour(s.asked.tool_choice, s.asked.format);
+	s.routing = (struct router_wishes){ t, &q, s.asked.provider, s.asked.options,
+		q.provider_members &&
+			openai_router_must_honour(s.asked.tool_choice, s.asked.format) };
 	if (q.free_thinkers && will_think(&q, &s.asked))
 		q.choice = CHOICE_AUTO;
 	if (q.walks) {

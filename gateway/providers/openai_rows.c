@@ -378,7 +378,7 @@ static const struct quirks rows[] = {
 		.is_router = true,
 		.trusts_cost = true,
 		.wants_options = true,
-		.drop = NAMES("models", "route", "transforms", "plugins", "usage", "session_id",
+		.drop = NAMES("route", "transforms", "plugins", "usage", "session_id",
 			"include_reasoning", "debug", "preset"),
 		ROUTER },
 	{ .slug = "mistral",

@@ -53,9 +53,9 @@ static void a_provider_without_a_row_gets_the_row_of_everybody_else(void **state
 
 static void members_for_routers_reach_routers_only(void **state)
 {
-	static const char *const members[] = { "provider", "providerOptions", "models", "route",
-		"transforms", "plugins", "usage", "session_id", "include_reasoning", "reasoning",
-		"debug", "preset" };
+	static const char *const members[] = { "provider", "providerOptions", "route", "transforms",
+		"plugins", "usage", "session_id", "include_reasoning", "reasoning", "debug",
+		"preset" };
 	static const char *const others[] = { "openai", "mistral", "groq", "ollama", "xai",
 		"my-own-server", "demo" };
 
@@ -76,6 +76,18 @@ static void vercel_gets_the_few_members_for_routers_it_knows(void **state)
 	assert_false(drops("vercel", "reasoning"));
 	assert_true(drops("vercel", "plugins"));
 	assert_true(drops("vercel", "transforms"));
+}
+
+static void the_chain_of_models_reaches_nobody(void **state)
+{
+	static const char *const slugs[] = { "openai", "openrouter", "kilo", "vercel", "demo",
+		"my-own-server" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(slugs) / sizeof(slugs[0]); i++) {
+		assert_true(drops(slugs[i], "models"));
+		assert_true(drops(slugs[i], "fallbacks"));
+	}
 }
 
 static void extra_body_reaches_google_only(void **state)
@@ -229,6 +241,7 @@ int main(void)
 		cmocka_unit_test(a_provider_without_a_row_gets_the_row_of_everybody_else),
 		cmocka_unit_test(members_for_routers_reach_routers_only),
 		cmocka_unit_test(vercel_gets_the_few_members_for_routers_it_knows),
+		cmocka_unit_test(the_chain_of_models_reaches_nobody),
 		cmocka_unit_test(extra_body_reaches_google_only),
 		cmocka_unit_test(no_provider_loses_what_a_chat_needs),
 		cmocka_unit_test(words_of_one_vendor_reach_that_vendor_only),

@@ -144,6 +144,63 @@ static void an_address_that_does_not_fit_is_refused(void **state)
 	http_req_fini(&http);
 }
 
+/* What a router is told about a model whose family has a preferred provider. */
+static void check_hint(const char *slug, const char *members, const char *expected)
+{
+	struct target t = { .provider = &provider_openai,
+		.quirks = quirks_of(slug),
+		.slug = slug,
+		.base_url = "https://lab/v1",
+		.chat_path = "/chat/completions",
+		.auth = "none",
+		.api_key = "",
+		.native_id = "a/b",
+		.public_id = "a/b",
+		.prefers = "[\"amazon-bedrock\"]" };
+	struct http_req http = { .url = "" };
+	struct chat_req req;
+	char body[512], got[512];
+	struct err e = { 0 };
+
+	print_message("%s %s\n", slug, members);
+	snprintf(body, sizeof(body), "{\"model\":\"a/b\"%s,\"messages\":[{\"role\":\"user\"}]}",
+		members);
+	assert_int_equal(chat_parse(slice_of(body), &limits, &req, &e), ERR_OK);
+	assert_int_equal(provider_openai.encode(&req, &t, &http, &e), ERR_OK);
+	snprintf(got, sizeof(got), "%.*s", SLICE_ARG(buf_slice(&http.body)));
+	snprintf(body, sizeof(body), "{\"model\":\"a/b\"%s", expected);
+	assert_string_equal(got, body);
+	http_req_fini(&http);
+}
+
+static void a_router_is_told_whom_to_prefer_unless_the_client_says(void **state)
+{
+#define MESSAGES ",\"messages\":[{\"role\":\"user\"}]"
+	static const struct {
+		const char *slug, *members, *expected;
+	} cases[] = {
+		{ "openrouter", "", MESSAGES ",\"provider\":{\"order\":[\"amazon-bedrock\"]}}" },
+		{ "kilo", ",\"provider\":null",
+			MESSAGES ",\"provider\":{\"order\":[\"amazon-bedrock\"]}}" },
+		{ "vercel", "",
+			MESSAGES ",\"providerOptions\":{\"gateway\":{\"order\":[\"bedrock\"]}}}" },
+		{ "openrouter", ",\"provider\":{\"zdr\":true}",
+			",\"provider\":{\"order\":[\"amazon-bedrock\"],\"zdr\":true}" MESSAGES
+			"}" },
+		{ "openrouter", ",\"provider\":{\"order\":[\"x\"]}",
+			",\"provider\":{\"order\":[\"x\"]}" MESSAGES "}" },
+		{ "openrouter", ",\"provider\":{\"sort\":\"price\"}",
+			",\"provider\":{\"sort\":\"price\"}" MESSAGES "}" },
+		{ "vercel", ",\"providerOptions\":{\"gateway\":{\"sort\":\"tps\"}}",
+			MESSAGES ",\"providerOptions\":{\"gateway\":{\"sort\":\"tps\"}}}" },
+		{ "my-own-server", "", MESSAGES "}" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		check_hint(cases[i].slug, cases[i].members, cases[i].expected);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -151,6 +208,7 @@ int main(void)
 		cmocka_unit_test(no_model_leads_out_of_its_folder),
 		cmocka_unit_test(a_cache_key_becomes_the_header_that_a_provider_knows),
 		cmocka_unit_test(an_address_that_does_not_fit_is_refused),
+		cmocka_unit_test(a_router_is_told_whom_to_prefer_unless_the_client_says),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
