@@ -19,6 +19,15 @@ static void add(struct list *l, struct route_way w)
 		l->at[l->n++] = w;
 }
 
+/* What was found of the provider that is asked first is what was asked for. */
+static void put(struct list *l, struct route_way w)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (l->at[i].provider == w.provider)
+			l->at[i] = w;
+	add(l, w);
+}
+
 static struct route_way way_of(const struct route *r)
 {
 	return (struct route_way){ r->provider, r->model, slice_of(r->target.native_id),
@@ -136,7 +145,7 @@ size_t equivalents_of(const struct catalog *c, const char *model, const struct r
 		add(&l, way_of(r));
 	} else if (m && !is_alone(c, m, r->provider)) {
 		add_all(&l, c, model, m);
-		add(&l, way_of(r));
+		put(&l, way_of(r));
 		prefer(&l, c, m);
 	} else {
 		add(&l, way_of(r));
