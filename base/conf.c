@@ -58,6 +58,8 @@ static const struct conf_row rows[CONF_COUNT] = {
 		"Attempts after the first one, at the same provider or elsewhere. 0: none."),
 	ROW(HEALTH_CHECK_INTERVAL, DURATION, "30s", SECOND, HOUR, false,
 		"How long a failing provider is left alone before one request asks it again."),
+	ROW(HEALTH_PROBE, SWITCH, "off", 0, 0, false,
+		"Ask such a provider for its list of models, instead of waiting for a request."),
 	ROW(BREAKER_PERCENT, INTEGER, "50", 1, 100, false,
 		"Share of failures at which a provider's model is taken out of rotation."),
 	ROW(BREAKER_MIN, INTEGER, "5", 1, 10000, false,

@@ -84,25 +84,24 @@ static void put_auth(const struct catalog_provider *p, struct buf *headers)
 	put_header(headers, "Accept", "application/json");
 }
 
-enum err_code prices_fetch(struct pump *pump, const struct catalog *c,
-	const struct catalog_provider *p, struct prices_list *l, struct err *e)
+/* Gets the list as it comes. */
+static enum err_code get(struct pump *pump, const struct catalog *c,
+	const struct catalog_provider *p, int64_t ms, struct fetch *f, struct err *e)
 {
 	static const struct job_ops ops = { on_head, on_bytes, on_end, on_nothing, on_nothing };
-	struct fetch f = { .body = { .max_bytes = PRICES_FETCH_MAX_BYTES } };
 	struct http_req http = { .url = "" };
 	struct job job = { .req = &http,
 		.get = true,
 		.ops = &ops,
-		.ctx = &f,
-		.connect_ms = PRICES_FETCH_MS / 3,
-		.first_byte_ms = PRICES_FETCH_MS,
-		.idle_ms = PRICES_FETCH_MS,
-		.client_stall_ms = PRICES_FETCH_MS,
-		.deadline_mono_ms = clock_mono_ms() + PRICES_FETCH_MS };
+		.ctx = f,
+		.connect_ms = ms / 3,
+		.first_byte_ms = ms,
+		.idle_ms = ms,
+		.client_stall_ms = ms,
+		.deadline_mono_ms = clock_mono_ms() + ms };
 	enum err_code rc = ERR_OK;
 	int n;
 
-	*l = (struct prices_list){ 0 };
 	n = is_elsewhere(c, p) ? snprintf(http.url, sizeof(http.url), "%s", more_of(c, p)->list_url)
 			       : snprintf(http.url, sizeof(http.url), "%s%s", p->base_url,
 					 more_of(c, p)->list_path);
@@ -113,9 +112,29 @@ enum err_code prices_fetch(struct pump *pump, const struct catalog *c,
 		rc = err_set(e, ERR_NO_MEMORY, "no memory for the request");
 	if (!rc)
 		rc = pump_run(pump, &job, e);
+	http_req_fini(&http);
+	return rc;
+}
+
+enum err_code prices_fetch(struct pump *pump, const struct catalog *c,
+	const struct catalog_provider *p, struct prices_list *l, struct err *e)
+{
+	struct fetch f = { .body = { .max_bytes = PRICES_FETCH_MAX_BYTES } };
+	enum err_code rc = get(pump, c, p, PRICES_FETCH_MS, &f, e);
+
+	*l = (struct prices_list){ 0 };
 	if (!rc)
 		rc = prices_list_read(buf_slice(&f.body), more_of(c, p)->list_unit, l, e);
 	buf_fini(&f.body);
-	http_req_fini(&http);
+	return rc;
+}
+
+enum err_code prices_fetch_ask(struct pump *pump, const struct catalog *c,
+	const struct catalog_provider *p, int64_t ms, struct err *e)
+{
+	struct fetch f = { .body = { .max_bytes = PRICES_FETCH_MAX_BYTES } };
+	enum err_code rc = get(pump, c, p, ms, &f, e);
+
+	buf_fini(&f.body);
 	return rc;
 }

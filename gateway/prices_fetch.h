@@ -19,4 +19,8 @@ bool prices_fetch_can(const struct catalog *c, const struct catalog_provider *p,
 MUST_CHECK enum err_code prices_fetch(struct pump *pump, const struct catalog *c,
 	const struct catalog_provider *p, struct prices_list *l, struct err *e);
 
+/* Asks for it without reading what it says: is the provider there? Waits ms at most. */
+MUST_CHECK enum err_code prices_fetch_ask(struct pump *pump, const struct catalog *c,
+	const struct catalog_provider *p, int64_t ms, struct err *e);
+
 #endif

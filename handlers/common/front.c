@@ -4,6 +4,8 @@
 #include "base/crypto.h"
 #include "base/log.h"
 #include "gateway/books.h"
+#include "gateway/health_log.h"
+#include "gateway/health_probe.h"
 #include "handlers/common/exchange.h"
 #include "handlers/common/path.h"
 
@@ -72,6 +74,24 @@ struct ledger *front_ledger(struct err *e)
 	return l;
 }
 
+/* Asks a provider that is out of rotation whether it is back. */
+static void ask_the_broken(struct ledger *l)
+{
+	struct health_conf conf = health_log_conf(front.conf);
+	int64_t now_ms = clock_mono_ms();
+	struct catalog_copy *copy;
+	struct pump *pump;
+	struct err e;
+
+	if (!front.plans || !conf_int(front.conf, CONF_HEALTH_PROBE))
+		return;
+	pump = front_pump(&e);
+	copy = catalog_live_take(front.catalogs, now_ms);
+	if (pump)
+		(void)health_probe(pump, copy->catalog, ledger_health(l), &conf, now_ms);
+	catalog_live_drop(front.catalogs, copy);
+}
+
 /* Syncs, folds and reaps what is due even when no request comes. */
 static void *keep_books(void *arg)
 {
@@ -83,8 +103,10 @@ static void *keep_books(void *arg)
 		struct ledger *l = books.ledger;
 
 		pthread_mutex_unlock(&books.lock);
-		if (l)
+		if (l) {
 			(void)ledger_tick(l, ledger_now(), NULL);
+			ask_the_broken(l);
+		}
 		pthread_mutex_lock(&books.lock);
 		clock_gettime(CLOCK_REALTIME, &until);
 		until.tv_sec += KEEP_EVERY_S;
@@ -101,16 +123,21 @@ static void start_keeper(void)
 		books.has_keeper = pthread_create(&books.keeper, NULL, keep_books, NULL) == 0;
 }
 
-static void close_books(void)
+/* Before what the keeper uses goes. */
+static void stop_keeper(void)
 {
-	struct err e;
-
 	pthread_mutex_lock(&books.lock);
 	books.stop = true;
 	pthread_cond_signal(&books.wake);
 	pthread_mutex_unlock(&books.lock);
 	if (books.has_keeper)
 		pthread_join(books.keeper, NULL);
+}
+
+static void close_books(void)
+{
+	struct err e;
+
 	if (books.ledger && ledger_sync(books.ledger, &e))
 		log_line(LOG_ERROR, "ledger: %s", e.message);
 	ledger_close(books.ledger);
@@ -268,6 +295,7 @@ int front_main(int argc, char **argv, const struct front_spec *spec)
 	 * kernel frees faster. */
 	if (status || front.kind == SERVER_CGI)
 		_exit(status);
+	stop_keeper();
 	pump_stop(pumping.pump);
 	close_books();
 	plan_conf_fini(front.plans);

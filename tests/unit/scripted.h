@@ -59,7 +59,7 @@ static void say(struct peer *p, const char *text)
 	}
 }
 
-static void say_chunk(struct peer *p, const char *text)
+static inline void say_chunk(struct peer *p, const char *text)
 {
 	char size[24];
 
@@ -69,14 +69,14 @@ static void say_chunk(struct peer *p, const char *text)
 	say(p, "\r\n");
 }
 
-static void say_events_head(struct peer *p)
+static inline void say_events_head(struct peer *p)
 {
 	say(p, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
 	       "Transfer-Encoding: chunked\r\n\r\n");
 }
 
 /* Waits until the gateway closes the connection; false after 5 s. */
-static bool leaves(struct peer *p)
+static inline bool leaves(struct peer *p)
 {
 	struct pollfd f = { .fd = p->fd, .events = POLLIN };
 	char bytes[4096];
@@ -206,7 +206,7 @@ struct call {
 	struct buf seen;
 };
 
-static struct call call_of(bool stream)
+static inline struct call call_of(bool stream)
 {
 	return (struct call){ .stream = stream,
 		.client = { -1, -1 },
@@ -272,7 +272,7 @@ static inline void place_call(struct pump *pump, const struct provider_script *s
 }
 
 /* Takes what the client has got, up to the end. */
-static void read_all(struct call *c)
+static inline void read_all(struct call *c)
 {
 	char bytes[65536];
 	ssize_t n;
@@ -281,7 +281,7 @@ static void read_all(struct call *c)
 		buf_append(&c->seen, bytes, (size_t)n);
 }
 
-static void end_call(struct call *c)
+static inline void end_call(struct call *c)
 {
 	close(c->client[0]);
 	relay_result_fini(&c->res);
