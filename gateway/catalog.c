@@ -1,6 +1,8 @@
 #include "gateway/catalog_data.h"
 #include "gateway/drains.h"
+#include "gateway/selftest.h"
 
+#include "base/clock.h"
 #include "store/home.h"
 
 #include <limits.h>
@@ -40,6 +42,7 @@ void catalog_fini(struct catalog *c)
 		next = o->next;
 		free(o);
 	}
+	json_object_put(c->selftest_tree);
 	json_object_put(c->auto_features);
 	json_object_put(c->auto_groups);
 	json_object_put(c->auto_rows);
@@ -152,10 +155,12 @@ enum err_code catalog_find_files(const struct conf *conf, struct catalog_files *
 	f->path[CATALOG_FILE_FOUND][0] = f->path[CATALOG_FILE_PRICES][0] =
 		f->path[CATALOG_FILE_OWN_SAME][0] = '\0';
 	snprintf(f->path[CATALOG_FILE_AUTO], CATALOG_PATH_MAX, "%s/auto_models.json", folder);
-	f->path[CATALOG_FILE_OWN_AUTO][0] = '\0';
+	f->path[CATALOG_FILE_OWN_AUTO][0] = f->path[CATALOG_FILE_SELFTEST][0] = '\0';
 	if (!home[0])
 		return ERR_OK;
 	rc = home_path(home, DRAINS_FILE, f->path[CATALOG_FILE_DRAINED], e);
+	if (!rc)
+		rc = home_path(home, SELFTEST_FILE, f->path[CATALOG_FILE_SELFTEST], e);
 	if (!rc)
 		rc = home_path(home, "models.json", f->path[CATALOG_FILE_FOUND], e);
 	if (!rc)
@@ -188,6 +193,8 @@ enum err_code catalog_load_files(
 	if (!rc)
 		rc = catalog_read_auto(
 			c, f->path[CATALOG_FILE_AUTO], f->path[CATALOG_FILE_OWN_AUTO], e);
+	if (!rc)
+		catalog_read_selftest(c, f->path[CATALOG_FILE_SELFTEST], clock_wall_ms());
 	if (rc)
 		catalog_fini(c);
 	else

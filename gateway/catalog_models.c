@@ -1,5 +1,6 @@
 /* The models of the shipped file, and the two files of GATEWAY_HOME that lie over it. */
 #include "gateway/catalog_data.h"
+#include "gateway/selftest.h"
 
 #include "store/home.h"
 
@@ -428,12 +429,15 @@ static enum err_code lay_prices(
 
 /* ---- all of it ---- */
 
+/* Behind the n of the files is room for those of a self-test. */
 static enum err_code make_room(struct catalog *c, size_t n, struct err *e)
 {
+	size_t room = n + 1 + SELFTEST_MODELS_MAX;
+
 	for (c->ids_size = 16; c->ids_size < 2 * n;)
 		c->ids_size *= 2;
-	c->models = catalog_keep(c, (n + 1) * sizeof(*c->models));
-	c->models_more = catalog_keep(c, (n + 1) * sizeof(*c->models_more));
+	c->models = catalog_keep(c, room * sizeof(*c->models));
+	c->models_more = catalog_keep(c, room * sizeof(*c->models_more));
 	c->ids = catalog_keep(c, c->ids_size * sizeof(*c->ids));
 	return c->models && c->models_more && c->ids ? ERR_OK : no_memory(e);
 }

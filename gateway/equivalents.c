@@ -2,6 +2,7 @@
 
 #include "gateway/catalog_data.h"
 #include "gateway/model_name.h"
+#include "gateway/selftest.h"
 
 /* ---- who has it ---- */
 
@@ -70,7 +71,7 @@ static void add_all(
 				       s->provider, m, slice_of(s->native_id), s->prices });
 	}
 	/* A router knows variants, days and "latest" itself, behind the author's name. */
-	for (size_t i = 0; (is_id || !one_day) && i < c->router_count; i++)
+	for (size_t i = 0; (is_id || !one_day) && !selftest_has(c, m) && i < c->router_count; i++)
 		if (c->routers[i]->configured)
 			add(l, (struct route_way){
 				       c->routers[i], m, is_id ? id : slice_of(m->id), m->prices });
@@ -88,7 +89,7 @@ static bool is_alone(
 		if (c->same[more->same_first + i].provider != p &&
 			c->same[more->same_first + i].provider->configured)
 			return false;
-	for (size_t i = 0; i < c->router_count; i++)
+	for (size_t i = 0; !selftest_has(c, m) && i < c->router_count; i++)
 		if (c->routers[i] != p && c->routers[i]->configured)
 			return false;
 	return true;

@@ -8,6 +8,9 @@
  * Providers: not on the organisation's deny list, which wins, and on its allow list unless that
  * is empty.
  *
+ * The models of a self-test (selftest.h) are for keys only whose own list allows them: an empty one
+ * does not.
+ *
  * Pure: no I/O, no clock, no memory. An identity of { 0 } (anonymous) has no policies.
  */
 #ifndef GATEWAY_POLICY_H

@@ -76,6 +76,7 @@ void pump_submit(struct pump *p, struct job *j, struct job_group *g)
 	j->status = 0;
 	j->bytes_in = 0;
 	j->content_type[0] = '\0';
+	j->kept[0] = '\0';
 	j->error_type[0] = '\0';
 	j->retry_after_ms = -1;
 	j->err = (struct err){ 0 };

@@ -3,6 +3,7 @@
 #include "gateway/catalog_data.h"
 #include "gateway/model_name.h"
 #include "gateway/near.h"
+#include "gateway/selftest.h"
 
 /* ---- filling the answer ---- */
 
@@ -381,6 +382,8 @@ static const struct catalog_model *model_meant(
 		(void)model_name_variant(c, base);
 		m = catalog_model_find(c, *base);
 	}
+	if (!m)
+		m = selftest_find(c, id);
 	return m || !base->len ? m : model_name_dated(c, *base);
 }
 

@@ -95,6 +95,7 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *ctx)
 	if (slice_starts(value, "HTTP/")) { /* a new head: the one before was a 1xx */
 		j->content_type[0] = '\0';
 		j->error_type[0] = '\0';
+		j->kept[0] = '\0';
 		j->retry_after_ms = -1;
 		return n;
 	}
@@ -108,6 +109,9 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *ctx)
 	}
 	name = slice_cut(&value, ':');
 	value = slice_trim(value);
+	if (j->wanted && slice_is_nocase(name, j->wanted) &&
+		!slice_copy(value, j->kept, sizeof(j->kept)))
+		j->kept[0] = '\0';
 	if (slice_is_nocase(name, "content-type")) {
 		value = slice_trim(slice_cut(&value, ';'));
 		if (!slice_copy(value, j->content_type, sizeof(j->content_type)))

@@ -68,6 +68,8 @@ struct job {
 	int64_t pause_ms;           /* of a job without a transfer */
 	const char *unix_socket;    /* abstract socket to dial; NULL = the URL's host */
 	bool get;                   /* GET without a body instead of POST */
+	const char *wanted;         /* a header of the answer to keep, besides those below; NULL =
+				     * none */
 	const char *dial_only;      /* for URLs that come from clients: nothing but public unicast
 				     * addresses and these blocks ("10.0.0.0/8, ::1"; may be "") is
 				     * dialled, on a connection of its own, never through the proxy.
@@ -89,6 +91,7 @@ struct job {
 	int status;             /* HTTP status, 0 = no head came */
 	char content_type[96];  /* lower case, without parameters; "" = none */
 	int64_t retry_after_ms; /* from Retry-After or retry-after-ms; -1 = none */
+	char kept[256];         /* the wanted header's value; "" = there was none, or too long */
 	char error_type[64];    /* x-amzn-ErrorType as it came; "" = none */
 	uint64_t bytes_in;      /* of the body */
 	struct err err;         /* when pump_run returned an error */

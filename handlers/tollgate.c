@@ -20,6 +20,7 @@ static const struct command {
 	{ "orgs", true, cli_orgs, "organisations, their policies and members" },
 	{ "providers", true, cli_providers, "how the providers are; drain one, resume it" },
 	{ "restore", true, cli_restore, "go back to what a backup has" },
+	{ "selftest", true, cli_selftest, "try what happens when providers misbehave" },
 	{ "serve-demo", true, cli_serve_demo, "serve the demonstration models by themselves" },
 	{ "usage", true, cli_usage, "what was used, by whom, and what it cost" },
 	{ "users", true, cli_users, "who the keys belong to" },

@@ -1,0 +1,275 @@
+#include "gateway/selftest.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "gateway/catalog_data.h"
+#include "store/home.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define ROWS(table)  (sizeof(table) / sizeof((table)[0]))
+#define URL_PREFIX   "http://127.0.0.1:"
+#define FILE_MAX     ((size_t)64 << 10)
+#define NATIVE_ID(m) ((m)->id + sizeof(SELFTEST_AUTHOR) - 1)
+
+const char *const selftest_slugs[SELFTEST_PROVIDERS] = { "selftest-a", "selftest-b", "selftest-c",
+	"selftest-closed" };
+
+static enum err_code no_memory(struct err *e)
+{
+	return err_set(e, ERR_NO_MEMORY, "no memory for %s", SELFTEST_FILE);
+}
+
+static const char *text(struct json_object *o)
+{
+	return json_object_get_string(o);
+}
+
+/* ---- reading ---- */
+
+enum { F_VERSION, F_DATE, F_UNTIL, F_SECRET, F_PROVIDERS, F_MODELS, F_COUNT };
+
+static const struct schema_row file_rows[F_COUNT] = {
+	[F_VERSION] = { "version", SCHEMA_COUNT, true, false },
+	[F_DATE] = { "date", SCHEMA_ID, true, false },
+	[F_UNTIL] = { "until_ms", SCHEMA_COUNT, true, false },
+	[F_SECRET] = { "secret", SCHEMA_ID, true, false },
+	[F_PROVIDERS] = { "providers", SCHEMA_LIST, true, false },
+	[F_MODELS] = { "models", SCHEMA_LIST, true, false },
+};
+
+enum { P_SLUG, P_BASE_URL, P_COUNT };
+
+static const struct schema_row provider_rows[P_COUNT] = {
+	[P_SLUG] = { "slug", SCHEMA_ID, true, false },
+	[P_BASE_URL] = { "base_url", SCHEMA_ID, true, false },
+};
+
+enum { M_ID, M_AT, M_COUNT };
+
+static const struct schema_row model_rows[M_COUNT] = {
+	[M_ID] = { "id", SCHEMA_ID, true, false },
+	[M_AT] = { "at", SCHEMA_IDS, true, false },
+};
+
+/* The providers of the file, in the room behind those of the catalogue. */
+static struct catalog_provider *first_provider(const struct catalog *c)
+{
+	return c->providers + c->provider_count;
+}
+
+static struct catalog_provider *provider_called(
+	const struct catalog *c, size_t count, const char *slug)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(first_provider(c)[i].slug, slug) == 0)
+			return &first_provider(c)[i];
+	return NULL;
+}
+
+static enum err_code read_providers(struct catalog *c, struct json_object *const *f,
+	const char *file, size_t *count, struct err *e)
+{
+	size_t n = json_object_array_length(f[F_PROVIDERS]);
+	const char *why;
+
+	*count = 0;
+	if (n > SELFTEST_PROVIDERS || n > CATALOG_PROVIDERS_MAX - c->provider_count)
+		return schema_fail(
+			&(struct schema_place){ .file = file }, "providers", "are too many", e);
+	for (size_t i = 0; i < n; i++) {
+		struct schema_place place = { file, "providers", i, NULL };
+		struct json_object *v[P_COUNT];
+		enum err_code rc = schema_read(provider_rows, P_COUNT,
+			json_object_array_get_idx(f[F_PROVIDERS], i), &place, v, e);
+
+		if (rc)
+			return rc;
+		if (strcmp(text(v[P_SLUG]), selftest_slugs[i]) != 0 ||
+			catalog_provider_find(c, slice_of(text(v[P_SLUG]))))
+			return schema_fail(&place, "slug", "is no name for it", e);
+		if (!slice_starts(slice_of(text(v[P_BASE_URL])), URL_PREFIX) ||
+			!catalog_url_is_good(slice_of(text(v[P_BASE_URL])), &why))
+			return schema_fail(&place, "base_url", "must begin with " URL_PREFIX, e);
+		first_provider(c)[i] = (struct catalog_provider){ .slug = selftest_slugs[i],
+			.name = "Self-test",
+			.base_url = text(v[P_BASE_URL]),
+			.chat_path = "/chat/completions",
+			.models_path = "",
+			.embed_path = "",
+			.auth = "bearer",
+			.dialect = "openai",
+			.api_key = text(f[F_SECRET]),
+			.key_names = "",
+			.provider = provider_named("openai"),
+			.quirks = quirks_of(selftest_slugs[i]),
+			.configured = true };
+		c->providers_more[c->provider_count + i] = (struct catalog_provider_more){
+			.file_url = "", .list_path = "", .list_url = ""
+		};
+	}
+	*count = n;
+	return ERR_OK;
+}
+
+static enum err_code read_model(struct catalog *c, size_t providers, struct json_object *row,
+	const struct cost_table *prices, struct schema_place *place, struct err *e)
+{
+	size_t at = c->model_count + c->selftest_count;
+	struct catalog_model *m = &c->models[at];
+	struct json_object *v[M_COUNT];
+	enum err_code rc = schema_read(model_rows, M_COUNT, row, place, v, e);
+
+	if (rc)
+		return rc;
+	*m = (struct catalog_model){ .id = text(v[M_ID]), .name = text(v[M_ID]), .prices = prices };
+	if (!slice_starts(slice_of(m->id), SELFTEST_AUTHOR) || strlen(m->id) >= MODEL_ID_MAX)
+		return schema_fail(place, "id", "must begin with " SELFTEST_AUTHOR, e);
+	m->native_id = NATIVE_ID(m);
+	c->models_more[at] = (struct catalog_model_more){
+		.row = row, .same_first = (uint16_t)c->same_count, .source = ""
+	};
+	for (size_t i = 0; i < json_object_array_length(v[M_AT]); i++) {
+		const struct catalog_provider *p =
+			provider_called(c, providers, text(json_object_array_get_idx(v[M_AT], i)));
+
+		if (!p || i >= SELFTEST_PROVIDERS)
+			return schema_fail(place, "at", "names no provider of the file", e);
+		if (i == 0) {
+			m->provider = p;
+			continue;
+		}
+		c->same[c->same_count++] = (struct catalog_same){
+			.model = m, .provider = p, .native_id = m->native_id, .prices = prices
+		};
+		c->models_more[at].same_count++;
+	}
+	if (!m->provider)
+		return schema_fail(place, "at", "names nobody", e);
+	c->selftest_count++;
+	return ERR_OK;
+}
+
+/* Room for n models behind those of the catalogue is there; not yet for who else has them. */
+static enum err_code make_room(struct catalog *c, size_t n, struct err *e)
+{
+	size_t most = c->same_count + n * SELFTEST_PROVIDERS;
+	struct catalog_same *same = catalog_keep(c, (most + 1) * sizeof(*same));
+
+	if (!same)
+		return no_memory(e);
+	if (c->same_count)
+		memcpy(same, c->same, c->same_count * sizeof(*same));
+	c->same = same;
+	return ERR_OK;
+}
+
+static enum err_code read_models(struct catalog *c, struct json_object *list, size_t providers,
+	const char *file, struct err *e)
+{
+	const struct cost_offer nothing = { .base = { .prompt = "0", .completion = "0" } };
+	size_t n = json_object_array_length(list);
+	struct cost_table *prices = catalog_keep(c, sizeof(*prices));
+	enum err_code rc;
+
+	if (n > SELFTEST_MODELS_MAX)
+		return schema_fail(
+			&(struct schema_place){ .file = file }, "models", "are too many", e);
+	if (!prices)
+		return no_memory(e);
+	rc = cost_table_init(prices, &nothing, e);
+	if (!rc)
+		rc = make_room(c, n, e);
+	for (size_t i = 0; !rc && i < n; i++) {
+		struct schema_place place = { file, "models", i, NULL };
+
+		rc = read_model(
+			c, providers, json_object_array_get_idx(list, i), prices, &place, e);
+	}
+	return rc;
+}
+
+void catalog_read_selftest(struct catalog *c, const char *file, int64_t wall_ms)
+{
+	struct json_object *v[F_COUNT];
+	size_t providers, same_count = c->same_count;
+	struct err e;
+	enum err_code rc = catalog_open_own(file, file_rows, F_COUNT, &c->selftest_tree, v, &e);
+
+	if (!rc && (!c->selftest_tree || json_object_get_int64(v[F_UNTIL]) <= wall_ms))
+		return;
+	if (!rc)
+		rc = read_providers(c, v, file, &providers, &e);
+	if (!rc)
+		rc = read_models(c, v[F_MODELS], providers, file, &e);
+	if (!rc)
+		return;
+	/* What somebody's self-test left must not hinder the gateway. */
+	c->selftest_count = 0;
+	c->same_count = same_count;
+	log_line(LOG_WARN, "the self-test is not known here: %s", e.message);
+}
+
+/* ---- looking ---- */
+
+const struct catalog_model *selftest_find(const struct catalog *c, struct slice id)
+{
+	for (size_t i = 0; i < c->selftest_count; i++)
+		if (slice_is_nocase(id, c->models[c->model_count + i].id))
+			return &c->models[c->model_count + i];
+	return NULL;
+}
+
+bool selftest_has(const struct catalog *c, const struct catalog_model *m)
+{
+	return m >= c->models + c->model_count;
+}
+
+/* ---- writing ---- */
+
+static void write_models(const struct selftest_site *site, struct buf *out)
+{
+	for (size_t i = 0; i < site->model_count; i++) {
+		const struct selftest_model *m = &site->models[i];
+
+		buf_printf(out, "%s\n{\"id\":\"" SELFTEST_AUTHOR "%s\",\"at\":[", i ? "," : "",
+			m->name);
+		for (size_t k = 0; k < m->at_count; k++)
+			buf_printf(out, "%s\"%s\"", k ? "," : "", selftest_slugs[m->at[k]]);
+		buf_str(out, "]}");
+	}
+}
+
+enum err_code selftest_announce(
+	const char *home, const struct selftest_site *site, int64_t wall_ms, struct err *e)
+{
+	struct buf out = { .max_bytes = FILE_MAX };
+	char now[CLOCK_ISO_SIZE];
+	enum err_code rc;
+
+	clock_iso(wall_ms, now);
+	buf_printf(&out,
+		"{\"version\":1,\"date\":\"%.10s\",\"until_ms\":%lld,\"secret\":\"%s\",\n"
+		"\"providers\":[",
+		now, (long long)site->until_ms, site->secret);
+	for (size_t i = 0; i < SELFTEST_PROVIDERS; i++)
+		buf_printf(&out, "%s{\"slug\":\"%s\",\"base_url\":\"" URL_PREFIX "%u/%zu\"}",
+			i ? ",\n" : "", selftest_slugs[i], site->ports[i], i);
+	buf_str(&out, "],\n\"models\":[");
+	write_models(site, &out);
+	buf_str(&out, "]}\n");
+	rc = buf_ok(&out) ? home_replace(home, SELFTEST_FILE, buf_slice(&out), e) : no_memory(e);
+	buf_fini(&out);
+	return rc;
+}
+
+enum err_code selftest_withdraw(const char *home, struct err *e)
+{
+	char path[HOME_PATH_MAX];
+	enum err_code rc = home_path(home, SELFTEST_FILE, path, e);
+
+	if (!rc && unlink(path) != 0 && errno != ENOENT)
+		rc = err_set(e, ERR_STORE, "%s: %s", path, strerror(errno));
+	return rc;
+}
