@@ -27,8 +27,8 @@ MODULES = "/usr/lib/apache2/modules"
 SETTINGS = {
     "GATEWAY_API_KEYS": f"test={KEY}",
     "GATEWAY_CONNECT_TIMEOUT": "2s",
-    "GATEWAY_FIRST_BYTE_TIMEOUT": "4s",
-    "GATEWAY_IDLE_TIMEOUT": "4s",
+    "GATEWAY_FIRST_BYTE_TIMEOUT": "3s",
+    "GATEWAY_IDLE_TIMEOUT": "3s",
     "GATEWAY_BODY_TIMEOUT": "4s",
     "GATEWAY_DEADLINE": "60s",
     "GATEWAY_HEARTBEAT": "400ms",
@@ -66,13 +66,23 @@ DIALECTS = {
 
 PROFILES = {
     "default": {},
-    "clients": DIALECTS,
-    "dialects": dict(DIALECTS, GATEWAY_HEARTBEAT="0"),  # one could go out before a refusal
+    "clients": dict(
+        DIALECTS,
+        FIREWORKS_API_KEY=PROVIDER_KEY,
+        FIREWORKS_BASE_URL="http://127.0.0.1:{fake}/fireworks/v1",
+        TOGETHER_API_KEY=PROVIDER_KEY,
+        TOGETHER_BASE_URL="http://127.0.0.1:{fake}/together/v1",
+        GATEWAY_BREAKER_MIN="1000",  # no fault is to change the way of the next request
+        GATEWAY_HEALTH_CHECK_INTERVAL="1s",
+    ),
+    # A heartbeat could go out before a refusal.
+    "dialects": dict(DIALECTS, GATEWAY_HEARTBEAT="0", GATEWAY_RETRY_MAX="0"),
     "threads": {"GATEWAY_THREADS": "4"},
     "drain": {"GATEWAY_DRAIN": "1s"},
     "body": {"GATEWAY_BODY_TIMEOUT": "500ms"},
     "demo": {"GATEWAY_DEMO": "on", "GATEWAY_DEMO_PACE": "20ms"},
     "quiet": {"GATEWAY_HEARTBEAT": "0"},
+    "once": {"GATEWAY_HEARTBEAT": "0", "GATEWAY_RETRY_MAX": "0"},
     "texts": {
         "CODESTRAL_API_KEY": PROVIDER_KEY,
         "CODESTRAL_BASE_URL": "http://127.0.0.1:{fake}/codestral/v1",
@@ -84,6 +94,9 @@ PROFILES = {
     },
 }
 
+# What is done in the workplace before the gateway starts with a profile.
+PREPARE = {}
+
 # What a web server lets the gateway see and do (hosting-lab.md section 4).
 SEES_HANGUP = {"lighttpd", "fragment", "nginx"}
 MANY_PER_PROCESS = {"lighttpd", "fragment", "nginx", "proxy"}
@@ -92,8 +105,11 @@ MANY_PER_PROCESS = {"lighttpd", "fragment", "nginx", "proxy"}
 class Fake:
     """The fake provider and its memory."""
 
-    def __init__(self, place, program):
-        self.process = place.start([program], stdout=subprocess.PIPE, log="fake.log")
+    def __init__(self, place, program, port=0):
+        self.program = program
+        self.process = place.start(
+            [program, "--port", str(port)], stdout=subprocess.PIPE, log="fake.log"
+        )
         line = self.process.stdout.readline().decode()
         assert line.startswith("listening "), f"the fake provider said {line!r}"
         self.port = int(line.rsplit(":", 1)[1])
@@ -106,6 +122,14 @@ class Fake:
 
     def reset(self):
         call(self.port, "POST", "/_fake/reset")
+
+    def at(self, place):
+        """What the provider at this place saw since reset()."""
+        return [r for r in self.requests() if r["path"].startswith(f"/{place}/")]
+
+    def rule(self, place, cue):
+        """All requests there are answered so from now on, until the next reset()."""
+        assert call(self.port, "POST", f"/_fake/rule/{place}", None, cue.encode()).status == 200
 
     def only(self):
         """The one request since reset()."""
@@ -156,6 +180,7 @@ class Site:
         })
         for name, value in PROFILES[profile].items():
             self.settings[name] = value.replace("{fake}", str(fake.port))
+        PREPARE.get(profile, lambda _: None)(place)
         if profile == "demo":
             self.settings = {k: v for k, v in self.settings.items() if k.startswith("GATEWAY_")}
         self.conf = place.write(

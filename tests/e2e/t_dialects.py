@@ -1,6 +1,7 @@
 """One request in OpenAI's shape, at providers that speak another: Anthropic, Gemini, Bedrock. The
 fake provider checks what it gets as strictly as the real ones do, so a wrong translation is a 400.
-What is the same for all providers is tried elsewhere."""
+What is the same for all providers is tried elsewhere, and so is what several of them do together:
+here each model has one provider, and one attempt."""
 
 import json
 from contextlib import contextmanager
@@ -10,17 +11,14 @@ from client import Exchange, Told
 from harness import test, wait_for
 from t_account import make_key
 from t_money import line_of
+import talk
 from talk import (
     PATH,
     SENTENCE,
-    ask,
-    chat,
     check_broken_stream,
     check_headers,
     check_stream,
     expect_error,
-    open_stream,
-    stream,
 )
 
 CLAUDE = "anthropic/claude-sonnet-4.6"
@@ -28,6 +26,7 @@ GEMINI = "google/gemini-3-pro-preview"
 BEDROCK = "bedrock/eu.anthropic.claude-sonnet-4-5-20250929-v1:0"
 VERTEX = "vertex/gemini-3-pro-preview"
 MODELS = (CLAUDE, GEMINI, BEDROCK)
+HOMES = {CLAUDE: "anthropic", GEMINI: "google", BEDROCK: "bedrock", VERTEX: "vertex"}
 
 # USD of a token: prompt, completion, read from a cache, written; as conf/models.json has them, and
 # as price_bedrock() sets them.
@@ -76,6 +75,27 @@ PIXEL = (
 )
 THOUGHT = "Let me think."
 UNASKED = {GEMINI: 7, VERTEX: 7}  # tokens of thoughts that nobody asked for
+
+
+def ask(cue="", model=None, **more):
+    """At this provider of the model, and at no other."""
+    return talk.ask(cue, model=model, **at_home(model), **more)
+
+
+def at_home(model):
+    return {"provider": {"only": [HOMES[model]]}}
+
+
+def chat(site, cue="", model=None, **more):
+    return talk.chat(site, cue, model=model, **at_home(model), **more)
+
+
+def stream(site, cue="", model=None, **more):
+    return talk.stream(site, cue, model=model, **at_home(model), **more)
+
+
+def open_stream(site, cue="", model=None, **more):
+    return talk.open_stream(site, cue, model=model, **at_home(model), **more)
 
 
 def said(site, model, cue="", **more):
@@ -138,8 +158,9 @@ def results(message):
     ]
 
 
-def send(site, messages, **more):
-    return site.call("POST", PATH, site.auth(), dict({"messages": messages}, **more))
+def send(site, messages, model, **more):
+    body = dict({"messages": messages, "model": model}, **at_home(model), **more)
+    return site.call("POST", PATH, site.auth(), body)
 
 
 def second_turn(site, model, message, cue="tools", **more):

@@ -95,7 +95,7 @@ def what_cannot_be_embedded_is_named(site):
         assert error["param"] == field, (field, error)
     for model, given, field in (
         ("cohere/embed-v4.0", ["x"] * 97, "input"),
-        ("codestral/codestral-2508", "a", "model"),
+        ("deepseek/deepseek-v4-pro", "a", "model"),
         ("demo/echo", "a", "model"),
     ):
         error = expect_error(embed(site, given, model), 400, "unsupported_field")

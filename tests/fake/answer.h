@@ -133,7 +133,7 @@ static uint32_t pieces_said(const struct answer *a, struct json_value prefill)
 		   whole = { .max_bytes = said.max_bytes };
 	uint32_t k = 0;
 
-	if (prefill.kind != JSON_STRING || !json_str_decode(prefill, &said))
+	if (a->ask.cue.repeats || prefill.kind != JSON_STRING || !json_str_decode(prefill, &said))
 		return 0;
 	while (k < a->pieces && whole.len < said.len)
 		piece_write(a, k++, &whole);

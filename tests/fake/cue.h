@@ -27,6 +27,7 @@
  *     declined            the answer ends because of what it says
  *     noprefill           an assistant's message that comes last is refused; else the answer goes
  *                         on where it ends, if it begins as the answer does
+ *     repeats             but not so: the answer begins anew
  *     usage=none|twice|every
  *     prompt=N, cached=N, written=N   tokens of the prompt, and further ones read from and
  *                         written to a cache (dialects.h; OpenAI's shape knows the first only)
@@ -88,7 +89,7 @@ struct cue {
 	uint32_t badcrc, restart;         /* CUE_NEVER = not */
 	bool early, gzip, jsonstream, echo, tools, reset, silence, clean, cut_utf8, nofinish,
 		nodone, hold, bytewise, crlf, close, nothing, noargs, blocked, badkey, context,
-		filter, declined, noprefill;
+		filter, declined, noprefill, repeats;
 };
 
 struct ask {
@@ -146,6 +147,7 @@ static bool cue_flag(struct cue *c, struct slice key)
 		{ "filter", &c->filter },
 		{ "declined", &c->declined },
 		{ "noprefill", &c->noprefill },
+		{ "repeats", &c->repeats },
 	};
 
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
