@@ -109,11 +109,14 @@ static void signals(sigset_t *set)
 static void *watch(void *ctx)
 {
 	struct test *t = ctx;
+	const struct timespec step = { .tv_nsec = 100000000 };
 	sigset_t set;
-	int number = 0;
+	int number = -1;
 
 	signals(&set);
-	if (sigwait(&set, &number) != 0 || atomic_load(&t->over))
+	while (number < 0 && !atomic_load(&t->over))
+		number = sigtimedwait(&set, NULL, &step);
+	if (number < 0)
 		return NULL;
 	undo(t);
 	_exit(128 + number);
@@ -136,7 +139,6 @@ static enum err_code start_watching(struct test *t, struct err *e)
 static void stop_watching(struct test *t)
 {
 	atomic_store(&t->over, true);
-	pthread_kill(t->watcher, SIGTERM);
 	pthread_join(t->watcher, NULL);
 }
 
