@@ -368,7 +368,9 @@ static enum err_code await(struct run *r, bool may_hedge)
 
 	while (!decided) {
 		if (!job_group_wait(&r->group, hedge_due_ms(r, may_hedge))) {
-			start_hedge(r);
+			/* Who has spoken meanwhile has not stirred the group. */
+			if (hedge_due_ms(r, may_hedge) <= clock_mono_ms())
+				start_hedge(r);
 			continue;
 		}
 		for (int i = 0; i < 2 && !decided; i++) {

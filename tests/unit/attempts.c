@@ -60,6 +60,17 @@ static bool streams(struct peer *p)
 	return true;
 }
 
+static bool streams_with_a_pause(struct peer *p)
+{
+	count(p);
+	say_events_head(p);
+	say_chunk(p, HELLO);
+	usleep(300000);
+	say_chunk(p, CHUNK("{\"content\":\"lo\"}", "null") STOP DONE);
+	say_chunk(p, "");
+	return true;
+}
+
 static bool fails_500(struct peer *p)
 {
 	count(p);
@@ -431,6 +442,20 @@ static void who_speaks_first_answers_and_the_other_is_cancelled(void **state)
 	end_ask(&a);
 }
 
+static void who_has_begun_to_speak_gets_no_company(void **state)
+{
+	struct asking a = ask_of(true);
+
+	(void)state;
+	a.first_token_ms = 100;
+	first.play = streams_with_a_pause;
+	second.play = streams;
+	ask(&a);
+	assert_hello(&a, "one:ok");
+	assert_int_equal(asked_second, 0);
+	end_ask(&a);
+}
+
 static void a_heartbeat_before_names_nobody(void **state)
 {
 	struct asking a = ask_of(true);
@@ -595,6 +620,7 @@ int main(void)
 		cmocka_unit_test(no_more_attempts_are_made_than_allowed),
 		cmocka_unit_test(who_dies_before_its_first_word_is_never_seen),
 		cmocka_unit_test(who_speaks_first_answers_and_the_other_is_cancelled),
+		cmocka_unit_test(who_has_begun_to_speak_gets_no_company),
 		cmocka_unit_test(a_heartbeat_before_names_nobody),
 		cmocka_unit_test(company_that_fails_does_not_hurt),
 		cmocka_unit_test(a_broken_stream_goes_on_elsewhere),
