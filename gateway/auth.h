@@ -33,7 +33,7 @@ MUST_CHECK enum err_code auth_check(struct keys *keys, const struct credentials 
 	struct caller *out, struct err *e);
 
 /* Who the caller is: user, organisation (named, an id or slug, unless a token says), limits. key is
- * lent from caller. As people_identify. */
+ * lent from caller; out as with people_identify, to be ended with identity_fini. */
 MUST_CHECK enum err_code auth_identify(struct keys *keys, const struct caller *c,
 	struct slice named_org, struct identity *out, struct err *e);
 

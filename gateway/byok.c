@@ -6,10 +6,10 @@
 
 bool byok_owner_of(const struct identity *who, struct byok_owner *out)
 {
-	*out = (struct byok_owner){ .kind = who->has_org ? BYOK_ORG : BYOK_USER };
+	*out = (struct byok_owner){ .kind = who->org ? BYOK_ORG : BYOK_USER };
 	if (!who->key)
 		return false;
-	str_copy_cut(out->id, sizeof(out->id), who->has_org ? who->org.id : who->user.id);
+	str_copy_cut(out->id, sizeof(out->id), who->org ? who->org->id : who->user.id);
 	return out->id[0];
 }
 
@@ -63,29 +63,29 @@ struct place {
 
 /* Which places they are stands in the key, where they belong in the address is the operator's word.
  * An address without holes is the operator's altogether. */
-static bool put_places(
-	struct byok_use *u, const struct route *r, const struct place *places, size_t n)
+static bool put_places(struct byok_use *u, struct route *r, const struct place *places, size_t n)
 {
 	const char *url =
 		r->provider->url_template ? r->provider->url_template : r->target.base_url;
-	struct buf out = { .max_bytes = sizeof(u->base_url) - 1 };
-	bool fits;
+	char *text;
 
+	u->base_url.max_bytes = URL_MAX_SIZE - 1;
 	while (*url) {
 		size_t i = 0;
 
 		while (i < n && strncmp(url, places[i].hole, strlen(places[i].hole)) != 0)
 			i++;
 		if (i < n) {
-			buf_str(&out, places[i].text);
+			buf_str(&u->base_url, places[i].text);
 			url += strlen(places[i].hole);
 		} else {
-			buf_char(&out, *url++);
+			buf_char(&u->base_url, *url++);
 		}
 	}
-	fits = buf_ok(&out) && slice_copy(buf_slice(&out), u->base_url, sizeof(u->base_url));
-	buf_fini(&out);
-	return fits;
+	text = buf_cstr(&u->base_url);
+	if (text)
+		r->target.base_url = text;
+	return text != NULL;
 }
 
 static enum err_code use_bedrock(
@@ -111,7 +111,6 @@ static enum err_code use_bedrock(
 	if (!buf_ok(&u->parts) ||
 		!put_places(u, r, &(struct place){ "{region}", u->sigv4.region }, 1))
 		return cannot(e, n, "its region does not fit into the address");
-	r->target.base_url = u->base_url;
 	r->target.sigv4 = &u->sigv4;
 	r->target.auth = "sigv4";
 	r->target.api_key = "";
@@ -137,7 +136,6 @@ static enum err_code use_azure(
 				e, n, "a deployment in its modelMappings has too long a name");
 		r->target.native_id = r->native_id;
 	}
-	r->target.base_url = u->base_url;
 	r->target.api_key = u->parts.data + key;
 	return ERR_OK;
 }
@@ -175,7 +173,6 @@ static enum err_code use_vertex(
 		strcmp(where, "global") == 0 ? "" : "-");
 	if (!put_places(u, r, places, sizeof(places) / sizeof(places[0])))
 		return cannot(e, n, "its project does not fit into the address");
-	r->target.base_url = u->base_url;
 	r->target.account_json = u->parts.data + account;
 	r->target.auth = "service-account";
 	r->target.api_key = "";
@@ -250,6 +247,7 @@ void byok_use_fini(struct byok_use *u)
 	crypto_wipe(u->parts.data, u->parts.len);
 	buf_fini(&u->secret);
 	buf_fini(&u->parts);
+	buf_fini(&u->base_url);
 	*u = (struct byok_use){ .used = false };
 }
 

@@ -23,8 +23,8 @@ struct byok_use {
 	bool used;
 	struct byok_info info;
 	struct buf secret;
-	struct buf parts; /* of a secret that is more than a key */
-	char base_url[URL_MAX_SIZE];
+	struct buf parts;    /* of a secret that is more than a key */
+	struct buf base_url; /* empty = the provider's, as the operator wrote it */
 	struct sigv4_keys sigv4;
 };
 
@@ -36,7 +36,7 @@ struct byok_use {
 MUST_CHECK enum err_code byok_route(struct byok *keys, const struct catalog *c,
 	const char *providers, const struct identity *who, const char *model, struct route *r,
 	struct byok_use *u, struct err *e);
-/* Wipes the secret. */
+/* Wipes the secret and frees. */
 void byok_use_fini(struct byok_use *u);
 
 /* What the provider says of the caller's own account and key is for the caller: with these statuses

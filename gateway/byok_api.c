@@ -57,13 +57,13 @@ static enum err_code owner_of(
 
 	if (!byok_owner_of(who, owner))
 		return err_set(e, ERR_UNAUTHENTICATED, "provider keys belong to who sends a key");
-	if (!changes || !who->has_org || who->role == PEOPLE_OWNER ||
+	if (!changes || !who->org || who->role == PEOPLE_OWNER ||
 		who->role == PEOPLE_BILLING_MANAGER)
 		return ERR_OK;
 	rc = err_set(e, ERR_ACCESS_DENIED,
 		"only an owner or a billing manager of the organisation %s may change its provider "
 		"keys",
-		who->org.slug);
+		who->org->slug);
 	if (e)
 		str_copy_cut(e->reason, sizeof(e->reason), "ROLE_MAY_NOT_CHANGE");
 	return rc;
@@ -72,11 +72,11 @@ static enum err_code owner_of(
 /* Who changed what, for the operator; never with a secret. */
 static void note(const struct identity *who, const char *what, const struct byok_info *i)
 {
-	if (who->has_org)
+	if (who->org)
 		log_line(LOG_INFO,
 			"organization.settings.change: provider key %s (%s) %s, organisation %s, "
 			"user %s",
-			i->id, i->provider, what, who->org.id, who->user.id);
+			i->id, i->provider, what, who->org->id, who->user.id);
 	else
 		log_line(LOG_INFO, "provider key %s (%s) %s, user %s", i->id, i->provider, what,
 			who->user.id);

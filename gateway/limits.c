@@ -30,15 +30,15 @@ static void add_money(struct admission *a, const struct identity *who)
 		add(a, ACCOUNT_KEY, key->number, windows[key->budget_window], key->budget_microusd);
 	if (who->user.daily.is_set)
 		add(a, ACCOUNT_USER, who->user.number, LEDGER_SPEND_DAY, who->user.daily.microusd);
-	if (!who->has_org) {
+	if (!who->org) {
 		if (key->user[0])
 			add(a, ACCOUNT_USER, who->user.number, LEDGER_BALANCE, 0);
 		return;
 	}
-	add(a, ACCOUNT_ORG, who->org.number, LEDGER_BALANCE, 0);
+	add(a, ACCOUNT_ORG, who->org->number, LEDGER_BALANCE, 0);
 	if (who->member_daily.is_set && a->limits_n < LEDGER_LIMITS)
 		a->limits[a->limits_n++] = (struct ledger_limit){
-			.subject = account_member(who->org.number, who->user.number),
+			.subject = account_member(who->org->number, who->user.number),
 			.kind = LEDGER_SPEND_DAY,
 			.ceiling = who->member_daily.microusd
 		};

@@ -36,7 +36,7 @@ enum err_code org_token_make(struct keys *keys, const struct identity *who, int6
 	str_copy_cut(t.env, sizeof(t.env), d.env);
 	str_copy_cut(t.user, sizeof(t.user), who->user.id);
 	str_copy_cut(t.pepper, sizeof(t.pepper), who->key->id);
-	str_copy_cut(t.org, sizeof(t.org), who->org.id);
+	str_copy_cut(t.org, sizeof(t.org), who->org->id);
 	str_copy_cut(t.role, sizeof(t.role), people_role_name(who->role));
 	*expires_ms = t.expires_s * 1000;
 	rc = token_make(&t, (struct slice){ (const char *)d.secret, sizeof(d.secret) }, out, e);

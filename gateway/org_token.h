@@ -14,8 +14,8 @@
 #include "gateway/token.h"
 #include "store/keys.h"
 
-/* Appends a token for the member that who is in who->org; *expires_ms is its end. ERR_STORE,
- * ERR_RANGE. Membership is the caller's to check. */
+/* Appends a token for the member that who is in who->org, which is not NULL; *expires_ms is its
+ * end. ERR_STORE, ERR_RANGE. Membership is the caller's to check. */
 MUST_CHECK enum err_code org_token_make(struct keys *keys, const struct identity *who,
 	int64_t now_ms, struct buf *out, int64_t *expires_ms, struct err *e);
 

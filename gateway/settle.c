@@ -135,7 +135,7 @@ static void fill(struct ledger *l, struct ledger_now now, const struct settle_fa
 	if (who->key) {
 		r->key = who->key->number;
 		r->user = who->user.number;
-		r->org = who->has_org ? who->org.number : 0;
+		r->org = who->org ? who->org->number : 0;
 	}
 	r->tokens[RECORD_PROMPT] = tokens(u->prompt_tokens);
 	r->tokens[RECORD_CACHE_READ] = tokens(u->cached_tokens);

@@ -42,8 +42,8 @@ static void find_name(
 		buf_str(label, a->key->name);
 	} else if (by == USAGE_BY_USER && number == a->x->who.user.number) {
 		buf_str(id, a->x->who.user.id);
-	} else if (by == USAGE_BY_ORG && a->x->who.has_org && number == a->x->who.org.number) {
-		buf_str(id, a->x->who.org.id);
+	} else if (by == USAGE_BY_ORG && a->x->who.org && number == a->x->who.org->number) {
+		buf_str(id, a->x->who.org->id);
 	} else if (number && (by == USAGE_BY_MODEL || by == USAGE_BY_PROVIDER)) {
 		(void)!ledger_name_text(a->ledger, number, id, NULL);
 	}
@@ -75,9 +75,9 @@ static enum err_code gather(
 
 	r->only.key = a->key->number;
 	if (a->x->caller.org[0]) {
-		if (r->only.org && r->only.org != a->x->who.org.number)
+		if (r->only.org && r->only.org != a->x->who.org->number)
 			return err_set(e, ERR_NOT_FOUND, "Organization not found");
-		r->only.org = a->x->who.org.number;
+		r->only.org = a->x->who.org->number;
 	}
 	if (last < first)
 		rc = err_param(e, ERR_BAD_REQUEST, "until", "until is before since");
@@ -116,8 +116,8 @@ static enum err_code credits(struct account_call *a, struct err *e)
 	const struct identity *who = &a->x->who;
 	struct account payer;
 	enum err_code rc = ledger_account(a->ledger,
-		who->has_org ? account_subject(ACCOUNT_ORG, who->org.number)
-			     : account_subject(ACCOUNT_USER, who->user.number),
+		who->org ? account_subject(ACCOUNT_ORG, who->org->number)
+			 : account_subject(ACCOUNT_USER, who->user.number),
 		&payer, e);
 
 	if (!rc)
@@ -159,7 +159,7 @@ static enum err_code generation(struct account_call *a, struct err *e)
 			"id is missing: it is the X-Generation-Id of an answer");
 	rc = ledger_find(a->ledger, ledger_id(slice_of(id)), &r, e);
 	if (!rc && (r.settle.key != a->key->number ||
-			   (a->x->caller.org[0] && r.settle.org != a->x->who.org.number)))
+			   (a->x->caller.org[0] && r.settle.org != a->x->who.org->number)))
 		rc = ERR_NOT_FOUND;
 	if (rc == ERR_NOT_FOUND)
 		return err_param(
@@ -288,8 +288,9 @@ static enum err_code enter_org(struct account_call *a, struct slice name, struct
 	if (!people_uuid_read(name, id))
 		return err_param(e, ERR_BAD_REQUEST, "organizationId",
 			"the id of the organisation in the path is not a UUID");
+	identity_fini(&a->x->who);
 	rc = auth_identify(a->x->front->keys, &a->x->caller, slice_of(id), &a->x->who, e);
-	if (rc == ERR_ACCESS_DENIED || (!rc && strcmp(a->x->who.org.id, id) != 0))
+	if (rc == ERR_ACCESS_DENIED || (!rc && strcmp(a->x->who.org->id, id) != 0))
 		rc = err_set(e, ERR_NOT_FOUND, "Organization not found");
 	return rc;
 }
@@ -306,9 +307,9 @@ static enum err_code make_token(struct account_call *a, struct err *e)
 			"a token cannot make another one: use the key that it was made with");
 	rc = org_token_make(a->x->front->keys, &a->x->who, a->now_ms, &token, &expires_ms, e);
 	if (!rc) {
-		account_view_token(buf_slice(&token), expires_ms, a->x->who.org.id, &a->json);
+		account_view_token(buf_slice(&token), expires_ms, a->x->who.org->id, &a->json);
 		log_line(LOG_INFO, "organization.token.generate: organisation %s, key %s",
-			a->x->who.org.id, a->key->id);
+			a->x->who.org->id, a->key->id);
 	}
 	buf_fini(&token);
 	return rc;

@@ -4,6 +4,7 @@
 #include "store/key_text.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define NOTHING   ((struct slice){ "", 0 })
 #define ID_RANDOM 12
@@ -136,8 +137,9 @@ static enum err_code find_user(
 	return rc;
 }
 
+/* Into *org, which is to be freed in any case. */
 static enum err_code find_org(struct people_file *f, struct slice which, struct buf *value,
-	struct identity *out, struct err *e)
+	struct identity *out, struct people_org **org, struct err *e)
 {
 	const struct key_info *key = out->key;
 	struct people_member member = { .role = PEOPLE_MEMBER };
@@ -157,18 +159,19 @@ static enum err_code find_org(struct people_file *f, struct slice which, struct 
 	/* The operator bound the key: its implicit user needs no membership. */
 	if (!rc && !(key->org[0] && !key->user[0]))
 		rc = fetch_member(f, slice_of(id), slice_of(out->user.id), value, &member, e);
+	if (!rc && !(*org = malloc(sizeof(**org))))
+		rc = err_set(e, ERR_NO_MEMORY, "no memory for the organisation");
 	if (!rc)
-		rc = fetch_org(f, slice_of(id), value, &out->org, e);
+		rc = fetch_org(f, slice_of(id), value, *org, e);
 	if (rc == ERR_NOT_FOUND)
 		return deny_org(e);
-	if (!rc && out->org.disabled)
+	if (!rc && (*org)->disabled)
 		return deny(e, "ORGANIZATION_DISABLED",
 			"this organisation has been disabled by the operator");
 	if (rc)
 		return rc;
-	out->has_org = true;
 	out->role = member.role;
-	out->member_daily = member.daily.is_set ? member.daily : out->org.member_daily;
+	out->member_daily = member.daily.is_set ? member.daily : (*org)->member_daily;
 	return ERR_OK;
 }
 
@@ -177,14 +180,25 @@ enum err_code people_identify(struct people_file *f, const struct key_info *key,
 {
 	struct buf value = { 0 };
 	struct slice which = slice_trim(org);
+	struct people_org *found = NULL;
 	enum err_code rc;
 
 	*out = (struct identity){ .key = key };
 	rc = find_user(f, &value, out, e);
 	if (!rc && (which.len || key->org[0]))
-		rc = find_org(f, which, &value, out, e);
+		rc = find_org(f, which, &value, out, &found, e);
+	if (rc)
+		free(found);
+	else
+		out->org = found;
 	buf_fini(&value);
 	return rc;
+}
+
+void identity_fini(struct identity *who)
+{
+	free(who->org);
+	*who = (struct identity){ .key = NULL };
 }
 
 /* ---- changing ---- */

@@ -17,21 +17,25 @@
 
 /* ---- for a request ---- */
 
-/* { 0 } is somebody anonymous. */
+/* { 0 } is somebody anonymous. One belongs to one thread; its organisation is memory of its own,
+ * because most requests have none and each waits with its identity. */
 struct identity {
 	const struct key_info *key; /* lent: what was passed in; NULL = anonymous */
 	struct people_user user;    /* of the implicit one id and number alone */
-	bool has_org;
-	struct people_org org; /* when has_org, like what follows */
+	struct people_org *org;     /* NULL = none; what follows is of it */
 	enum people_role role;
 	struct people_limit member_daily; /* the member's own, else the organisation's */
 };
 
 /* Who is it? org is what the request names (X-KiloCode-OrganizationId, a UUID or slug), or empty.
  * ERR_BAD_REQUEST: that is neither. ERR_ACCESS_DENIED: no such organisation, not a member of it,
- * the key is bound to another one, or user or organisation is disabled. ERR_STORE. */
+ * the key is bound to another one, or user or organisation is disabled. ERR_STORE, ERR_NO_MEMORY.
+ * *out is set in any case, without looking at what it was, and is to be ended; after an error it
+ * has no organisation. */
 MUST_CHECK enum err_code people_identify(struct people_file *f, const struct key_info *key,
 	struct slice org, struct identity *out, struct err *e);
+/* Leaves somebody anonymous. */
+void identity_fini(struct identity *who);
 
 /* ---- for the operator: which members of a struct an edit sets ---- */
 

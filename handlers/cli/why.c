@@ -229,8 +229,8 @@ static void print_who(const struct why *w)
 		cli_style(CLI_PLAIN), w->key.name, created, expires);
 	if (w->key.user[0])
 		printf("user %s\n", w->key.user);
-	if (w->who.has_org)
-		printf("organisation %s, as %s\n", w->who.org.slug, people_role_name(w->who.role));
+	if (w->who.org)
+		printf("organisation %s, as %s\n", w->who.org->slug, people_role_name(w->who.role));
 }
 
 /* ---- open reservations ---- */
@@ -281,7 +281,7 @@ struct latest {
 static bool counts(const struct why *w, const struct record_settle *s)
 {
 	return s->key == w->key.number || (w->key.user[0] && s->user == w->who.user.number) ||
-	       (w->who.has_org && s->org == w->who.org.number);
+	       (w->who.org && s->org == w->who.org->number);
 }
 
 static enum err_code on_record(void *ctx, const struct record *r, struct err *e)
@@ -412,6 +412,7 @@ int cli_why(const struct conf *c, int argc, char **argv)
 	failed = ledger_books_key(&b, which[0], &w.key, &e);
 	if (!failed)
 		failed = explain(&w, org, (size_t)n, &e);
+	identity_fini(&w.who);
 	ledger_books_close(&b);
 	return failed ? cli_fail(&e) : CLI_OK;
 }

@@ -146,6 +146,7 @@ void exchange_fini(struct exchange *x)
 	buf_fini(&line);
 	buf_fini(&x->attempts);
 	buf_fini(&x->head);
+	identity_fini(&x->who);
 	if (x->copy)
 		catalog_live_drop(x->front->catalogs, x->copy);
 }

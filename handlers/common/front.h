@@ -62,7 +62,7 @@ struct exchange {
 	struct buf head;    /* further header lines of the answer */
 	int64_t started_us; /* monotonic */
 	struct caller caller;
-	struct identity who; /* key lent by caller */
+	struct identity who; /* key lent by caller; ended with the exchange */
 	char ledger_id[40];  /* what the ledger knows the request by: never a client's own id */
 	/* for the log */
 	char model[MODEL_ID_MAX];

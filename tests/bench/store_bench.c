@@ -214,6 +214,7 @@ static void whole(uint64_t n)
 		if (keys_check(keys, slice_of(text), &verdict, &key, &e) || verdict != KEYS_VALID ||
 			people_identify(keys_people(keys), &key, (struct slice){ "", 0 }, &who, &e))
 			die("check", &e);
+		identity_fini(&who);
 		one_request(l, i, ledger_now());
 		(void)ledger_tick(l, ledger_now(), NULL);
 	}

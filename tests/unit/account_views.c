@@ -187,7 +187,8 @@ static void what_may_be_spent_is_the_least_of_all_limits(void **state)
 	struct account accounts[] = { { .subject = 1 },
 		{ .credited = 10 * USD, .charged = 2 * USD },
 		{ .day = DAY, .day_spent = 5 * USD - 1 }, { .spent = USD } };
-	struct identity who = { .has_org = true, .role = PEOPLE_MEMBER };
+	struct people_org org = { .slug = "acme" };
+	struct identity who = { .org = &org, .role = PEOPLE_MEMBER };
 	int64_t left;
 
 	(void)state;
@@ -272,7 +273,8 @@ static void an_organisation_shows_its_policies_as_lists(void **state)
 /* With nothing but the demonstration configured. */
 static void only_what_is_allowed_is_offered(void **state)
 {
-	struct identity who = { .has_org = true, .role = PEOPLE_MEMBER };
+	struct people_org org = { .slug = "acme" };
+	struct identity who = { .org = &org, .role = PEOPLE_MEMBER };
 	struct key_info key = { .id = "key_1" };
 	struct conf *conf;
 	struct catalog *c;
@@ -291,7 +293,7 @@ static void only_what_is_allowed_is_offered(void **state)
 	buf_reset(&out);
 	assert_int_equal(account_view_defaults(c, &who, &out, &err), ERR_OK);
 	has("{\"defaultModel\":\"demo/");
-	strcpy(who.org.models, "openai/*");
+	strcpy(org.models, "openai/*");
 	buf_reset(&out);
 	account_view_models(c, &who, &out);
 	is("{\"object\":\"list\",\"data\":[]}\n");

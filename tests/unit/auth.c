@@ -196,12 +196,13 @@ static void nobody_may_use_what_is_free_alone(void **state)
 static void nobody_is_nobody_whatever_organisation_is_named(void **state)
 {
 	const struct caller nobody = { .anonymous = true };
-	struct identity who = { .has_org = true };
+	struct people_org before = { .slug = "acme" };
+	struct identity who = { .org = &before };
 
 	(void)state;
 	assert_int_equal(auth_identify(keys, &nobody, SLICE("acme"), &who, &err), ERR_OK);
 	assert_null(who.key);
-	assert_false(who.has_org);
+	assert_null(who.org);
 }
 
 static void an_organisation_needs_its_members_and_a_tokens_word_comes_first(void **state)
@@ -223,18 +224,20 @@ static void an_organisation_needs_its_members_and_a_tokens_word_comes_first(void
 		ERR_OK);
 	caller.key = (struct key_info){ .id = "key_0123456789ab", .user = "ann" };
 	assert_int_equal(auth_identify(keys, &caller, SLICE("acme"), &who, &err), ERR_OK);
-	assert_string_equal(who.org.id, acme.id);
+	assert_string_equal(who.org->id, acme.id);
 	assert_int_equal(who.role, PEOPLE_MEMBER);
 	assert_ptr_equal(who.key, &caller.key);
+	identity_fini(&who);
 	assert_int_equal(
 		auth_identify(keys, &caller, SLICE("evil"), &who, &err), ERR_ACCESS_DENIED);
 	assert_int_equal(
 		auth_identify(keys, &caller, SLICE("no/org"), &who, &err), ERR_BAD_REQUEST);
 	assert_int_equal(auth_identify(keys, &caller, SLICE(""), &who, &err), ERR_OK);
-	assert_false(who.has_org);
+	assert_null(who.org);
 	strcpy(caller.org, acme.id);
 	assert_int_equal(auth_identify(keys, &caller, SLICE("evil"), &who, &err), ERR_OK);
-	assert_string_equal(who.org.id, acme.id);
+	assert_string_equal(who.org->id, acme.id);
+	identity_fini(&who);
 }
 
 int main(void)

@@ -75,12 +75,12 @@ static struct identity person(const char *user)
 
 static struct identity member(const char *user, enum people_role role)
 {
+	static struct people_org acme = { .id = "0d3f4c1e-6a51-4c07-9b0f-2f1f5c1f2a77",
+		.slug = "acme" };
 	struct identity who = person(user);
 
-	who.has_org = true;
 	who.role = role;
-	str_copy_cut(who.org.id, sizeof(who.org.id), "0d3f4c1e-6a51-4c07-9b0f-2f1f5c1f2a77");
-	str_copy_cut(who.org.slug, sizeof(who.org.slug), "acme");
+	who.org = &acme;
 	return who;
 }
 

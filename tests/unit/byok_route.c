@@ -45,12 +45,11 @@ static struct identity person(const char *user)
 	return who;
 }
 
-static struct identity member(const char *user, const char *org)
+static struct identity member(const char *user, struct people_org *org)
 {
 	struct identity who = person(user);
 
-	who.has_org = true;
-	str_copy_cut(who.org.id, sizeof(who.org.id), org);
+	who.org = org;
 	return who;
 }
 
@@ -148,8 +147,9 @@ static void a_router_of_the_callers_own_serves_what_no_other_key_does(void **sta
 /* Fails when byok_owner_of() falls back from one to the other (tried). */
 static void neither_tenants_nor_contexts_are_mixed(void **state)
 {
-	const struct identity cleo = person("cleo"), in_org = member("cleo", "acme"),
-			      elsewhere = member("cleo", "other"), dan = person("dan"),
+	struct people_org acme = { .id = "acme" }, other = { .id = "other" };
+	const struct identity cleo = person("cleo"), in_org = member("cleo", &acme),
+			      elsewhere = member("cleo", &other), dan = person("dan"),
 			      nobody = { .key = NULL };
 	struct env env;
 

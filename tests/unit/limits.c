@@ -35,8 +35,9 @@ static void has_user(void)
 
 static void has_org(void)
 {
-	who.has_org = true;
-	who.org.number = 3;
+	static struct people_org org = { .number = 3 };
+
+	who.org = &org;
 	who.role = PEOPLE_MEMBER;
 }
 

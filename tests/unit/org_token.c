@@ -83,6 +83,7 @@ static int start(void **state)
 static int finish(void **state)
 {
 	(void)state;
+	identity_fini(&who);
 	keys_close(keys);
 	drop(home);
 	buf_fini(&token);
@@ -147,7 +148,8 @@ static void a_token_stands_in_the_place_of_a_key(void **state)
 	assert_false(caller.anonymous);
 	assert_string_equal(caller.key.id, key.id);
 	assert_int_equal(auth_identify(keys, &caller, SLICE(""), &found, &err), ERR_OK);
-	assert_string_equal(found.org.id, acme.id);
+	assert_string_equal(found.org->id, acme.id);
+	identity_fini(&found);
 	assert_int_equal(
 		auth_check(keys, &c, NOW + 60 * MINUTES, &caller, &err), ERR_UNAUTHENTICATED);
 	assert_true(caller.anonymous);

@@ -120,10 +120,17 @@ static struct key_info add_key(struct keys *k, const char *user, const char *org
 	return made;
 }
 
+/* who starts as { 0 }. */
 static enum err_code identify(struct keys *k, const struct key_info *key, const char *org,
 	struct identity *who, struct err *e)
 {
-	return people_identify(keys_people(k), key, slice_of(org), who, e);
+	enum err_code rc;
+
+	identity_fini(who);
+	rc = people_identify(keys_people(k), key, slice_of(org), who, e);
+	if (rc)
+		assert_null(who->org);
+	return rc;
 }
 
 /* ---- who a caller is ---- */
@@ -132,7 +139,7 @@ static void a_key_without_a_user_is_its_own_user(void **state)
 {
 	struct keys *k = open_keys();
 	struct key_info key = add_key(k, "", "");
-	struct identity who;
+	struct identity who = { 0 };
 	struct err e;
 
 	(void)state;
@@ -140,8 +147,9 @@ static void a_key_without_a_user_is_its_own_user(void **state)
 	assert_ptr_equal(who.key, &key);
 	assert_string_equal(who.user.id, key.id);
 	assert_int_equal(who.user.number, people_number(slice_of(key.id)));
-	assert_false(who.has_org);
+	assert_null(who.org);
 	assert_false(who.user.daily.is_set);
+	identity_fini(&who);
 	keys_close(k);
 }
 
@@ -152,7 +160,7 @@ static void a_member_acts_for_the_organisation_it_names(void **state)
 	struct people_user ana = add_user(f, "ana");
 	struct people_org acme = add_org(f, "acme"), other = add_org(f, "other");
 	struct key_info key = add_key(k, "ana", "");
-	struct identity who;
+	struct identity who = { 0 };
 	char upper[PEOPLE_ORG_ID_SIZE];
 	struct err e;
 
@@ -160,18 +168,18 @@ static void a_member_acts_for_the_organisation_it_names(void **state)
 	add_member(f, "acme", "ana", PEOPLE_SET_ROLE,
 		(struct people_member){ .role = PEOPLE_BILLING_MANAGER });
 	assert_int_equal(identify(k, &key, "", &who, &e), ERR_OK);
-	assert_false(who.has_org);
+	assert_null(who.org);
 	assert_int_equal(who.user.number, ana.number);
 	assert_int_equal(identify(k, &key, "acme", &who, &e), ERR_OK);
-	assert_true(who.has_org);
-	assert_string_equal(who.org.id, acme.id);
-	assert_int_equal(who.org.number, people_number(slice_of(acme.id)));
+	assert_non_null(who.org);
+	assert_string_equal(who.org->id, acme.id);
+	assert_int_equal(who.org->number, people_number(slice_of(acme.id)));
 	assert_int_equal(who.role, PEOPLE_BILLING_MANAGER);
 	for (size_t i = 0; i < sizeof(upper); i++)
 		upper[i] = (char)(acme.id[i] >= 'a' && acme.id[i] <= 'f' ? acme.id[i] - 32
 									 : acme.id[i]);
 	assert_int_equal(identify(k, &key, upper, &who, &e), ERR_OK);
-	assert_string_equal(who.org.id, acme.id);
+	assert_string_equal(who.org->id, acme.id);
 	/* Of others it learns nothing, not even whether they exist. */
 	assert_int_equal(identify(k, &key, other.id, &who, &e), ERR_ACCESS_DENIED);
 	assert_int_equal(err_status(&e), 403);
@@ -183,6 +191,7 @@ static void a_member_acts_for_the_organisation_it_names(void **state)
 	assert_int_equal(identify(k, &key, "../acme", &who, &e), ERR_BAD_REQUEST);
 	assert_int_equal(identify(k, &key, "a\nb", &who, &e), ERR_BAD_REQUEST);
 	assert_string_equal(e.param, "X-KiloCode-OrganizationId");
+	identity_fini(&who);
 	keys_close(k);
 }
 
@@ -192,7 +201,7 @@ static void a_bound_key_acts_for_its_organisation_alone(void **state)
 	struct people_file *f = keys_people(k);
 	struct people_org acme = add_org(f, "acme");
 	struct key_info bound, own;
-	struct identity who;
+	struct identity who = { 0 };
 	struct err e;
 
 	(void)state;
@@ -202,16 +211,17 @@ static void a_bound_key_acts_for_its_organisation_alone(void **state)
 	add_member(f, "other", "ana", 0, (struct people_member){ .role = PEOPLE_MEMBER });
 	bound = add_key(k, "ana", "acme");
 	assert_int_equal(identify(k, &bound, "", &who, &e), ERR_OK);
-	assert_string_equal(who.org.id, acme.id);
+	assert_string_equal(who.org->id, acme.id);
 	assert_int_equal(who.role, PEOPLE_MEMBER);
 	assert_int_equal(identify(k, &bound, "acme", &who, &e), ERR_OK);
 	assert_int_equal(identify(k, &bound, "other", &who, &e), ERR_ACCESS_DENIED);
 	own = add_key(k, "", "acme");
 	assert_int_equal(identify(k, &own, "", &who, &e), ERR_OK);
-	assert_true(who.has_org);
+	assert_non_null(who.org);
 	assert_int_equal(who.role, PEOPLE_MEMBER);
 	assert_string_equal(who.user.id, own.id);
 	assert_int_equal(identify(k, &own, "other", &who, &e), ERR_ACCESS_DENIED);
+	identity_fini(&who);
 	keys_close(k);
 }
 
@@ -221,7 +231,7 @@ static void the_members_own_limit_goes_before_the_organisations(void **state)
 	struct people_file *f = keys_people(k);
 	struct people_org to = { .member_daily = { true, 5000000 } }, acme = add_org(f, "acme");
 	struct key_info key;
-	struct identity who;
+	struct identity who = { 0 };
 	struct err e;
 
 	(void)state;
@@ -241,6 +251,7 @@ static void the_members_own_limit_goes_before_the_organisations(void **state)
 	assert_true(who.member_daily.is_set);
 	assert_int_equal(who.member_daily.microusd, 0);
 	assert_int_equal(who.role, PEOPLE_MEMBER); /* what was not named stayed */
+	identity_fini(&who);
 	keys_close(k);
 }
 
@@ -251,7 +262,7 @@ static void what_the_operator_takes_away_is_gone_for_the_next_request(void **sta
 	struct people_user user = { .disabled = true }, u;
 	struct people_org org = { .disabled = true }, o;
 	struct key_info key;
-	struct identity who;
+	struct identity who = { 0 };
 	struct err e;
 
 	(void)state;
@@ -275,6 +286,7 @@ static void what_the_operator_takes_away_is_gone_for_the_next_request(void **sta
 	assert_int_equal(identify(handler, &key, "", &who, &e), ERR_ACCESS_DENIED);
 	assert_string_equal(e.reason, "NOT_A_MEMBER");
 	assert_int_equal(people_member_remove(f, "acme", "ana", &e), ERR_NOT_FOUND);
+	identity_fini(&who);
 	keys_close(handler);
 	keys_close(k);
 }

@@ -7,19 +7,20 @@
 #include <stdio.h>
 #include <cmocka.h>
 
-static struct people_org team = { .slug = "acme" };
+static struct people_org team;
 
-/* A member of an organisation with these lists. */
+/* A member of an organisation with these lists, the only one at a time. */
 static struct identity member_with(
 	struct key_info *key, const char *key_models, const char *org_models)
 {
-	struct identity who = { .key = key, .has_org = true, .role = PEOPLE_MEMBER, .org = team };
+	struct identity who = { .key = key, .role = PEOPLE_MEMBER, .org = &team };
 
+	team = (struct people_org){ .slug = "acme" };
 	*key = (struct key_info){ .id = "key_0123456789ab" };
 	assert_int_equal(people_models_read(slice_of(key_models), "models", key->models,
 				 PEOPLE_LIST_MAX, NULL),
 		ERR_OK);
-	assert_int_equal(people_models_read(slice_of(org_models), "models", who.org.models,
+	assert_int_equal(people_models_read(slice_of(org_models), "models", team.models,
 				 PEOPLE_ORG_MODELS_MAX, NULL),
 		ERR_OK);
 	return who;
@@ -126,9 +127,9 @@ static void a_denied_provider_stays_denied_when_it_is_allowed_too(void **state)
 		struct identity who = member_with(&key, "", "");
 		struct err e;
 
-		snprintf(who.org.providers, sizeof(who.org.providers), "%s", rows[i].allowed);
-		snprintf(who.org.providers_denied, sizeof(who.org.providers_denied), "%s",
-			rows[i].denied);
+		snprintf(team.providers, sizeof(team.providers), "%s", rows[i].allowed);
+		snprintf(
+			team.providers_denied, sizeof(team.providers_denied), "%s", rows[i].denied);
 		print_message(
 			"%s, not %s: %s\n", rows[i].allowed, rows[i].denied, rows[i].provider);
 		assert_int_equal(policy_provider(&who, slice_of(rows[i].provider), &e),
@@ -137,7 +138,7 @@ static void a_denied_provider_stays_denied_when_it_is_allowed_too(void **state)
 			assert_int_equal(err_status(&e), 403);
 			assert_string_equal(err_type(&e), "provider_not_allowed");
 		}
-		who.has_org = false;
+		who.org = NULL;
 		assert_true(policy_provider_is_allowed(&who, slice_of(rows[i].provider)));
 	}
 }
@@ -182,7 +183,7 @@ static void who_denies_data_collection_wins(void **state)
 		struct err e;
 
 		print_message("%d %d\n", rows[i].org, rows[i].request_denies);
-		who.org.data_collection = rows[i].org;
+		team.data_collection = rows[i].org;
 		assert_int_equal(
 			policy_collection(&who, rows[i].request_denies, false, &e), ERR_OK);
 		assert_int_equal(policy_collection(&who, rows[i].request_denies, true, &e),

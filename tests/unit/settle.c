@@ -117,6 +117,7 @@ static void a_line_says_who_what_and_how_much(void **state)
 static void an_organisation_pays_for_its_member(void **state)
 {
 	struct ledger *l = open_ledger();
+	struct people_org org = { .number = 3 };
 	struct identity member = who;
 	struct settle_facts f = a_call();
 	struct admission a;
@@ -124,8 +125,7 @@ static void an_organisation_pays_for_its_member(void **state)
 	(void)state;
 	credit(l, USER, USD, 1);
 	a = reserve(l, 10);
-	member.has_org = true;
-	member.org.number = 3;
+	member.org = &org;
 	f.identity = &member;
 	settle_request(l, &a, &f);
 	assert_int_equal(line_of(l, 10).org, 3);
