@@ -62,19 +62,19 @@ enum err_code policy_model(const struct identity *who, struct slice model, struc
 			"this API key may not use the model %.*s: choose one that it may use, or "
 			"ask the operator for it",
 			(int)(model.len > 128 ? 128 : model.len), model.ptr);
-	if (who->has_org && !policy_list_allows(who->org.models, model))
+	if (who->org && !policy_list_allows(who->org->models, model))
 		return err_param(e, ERR_FORBIDDEN, "model",
 			"the organisation %s does not allow the model %.*s: choose one that it "
 			"allows, or ask an owner for it",
-			who->org.slug, (int)(model.len > 128 ? 128 : model.len), model.ptr);
+			who->org->slug, (int)(model.len > 128 ? 128 : model.len), model.ptr);
 	return ERR_OK;
 }
 
 bool policy_provider_is_allowed(const struct identity *who, struct slice provider)
 {
-	return !who->has_org ||
-	       (!has(who->org.providers_denied, provider) &&
-		       (!who->org.providers[0] || has(who->org.providers, provider)));
+	return !who->org ||
+	       (!has(who->org->providers_denied, provider) &&
+		       (!who->org->providers[0] || has(who->org->providers, provider)));
 }
 
 enum err_code policy_provider(const struct identity *who, struct slice provider, struct err *e)
@@ -84,19 +84,19 @@ enum err_code policy_provider(const struct identity *who, struct slice provider,
 	return err_param(e, ERR_PROVIDER_DENIED, "provider",
 		"the organisation %s does not allow the provider %.*s: choose a model of another "
 		"one, or ask an owner to enable it",
-		who->org.slug, (int)(provider.len > 64 ? 64 : provider.len), provider.ptr);
+		who->org->slug, (int)(provider.len > 64 ? 64 : provider.len), provider.ptr);
 }
 
 enum err_code policy_may_spend(const struct identity *who, struct err *e)
 {
 	enum err_code rc;
 
-	if (!who->has_org || who->role == PEOPLE_OWNER || who->role == PEOPLE_MEMBER)
+	if (!who->org || who->role == PEOPLE_OWNER || who->role == PEOPLE_MEMBER)
 		return ERR_OK;
 	rc = err_set(e, ERR_ACCESS_DENIED,
 		"a billing manager of the organisation %s administers it and may not spend: use "
 		"a free model, or ask an owner for another role",
-		who->org.slug);
+		who->org->slug);
 	if (e)
 		str_copy_cut(e->reason, sizeof(e->reason), "ROLE_MAY_NOT_SPEND");
 	return rc;
@@ -104,7 +104,7 @@ enum err_code policy_may_spend(const struct identity *who, struct err *e)
 
 bool policy_denies_collection(const struct identity *who, bool request_denies)
 {
-	return request_denies || (who->has_org && who->org.data_collection == PEOPLE_DATA_DENY);
+	return request_denies || (who->org && who->org->data_collection == PEOPLE_DATA_DENY);
 }
 
 enum err_code policy_collection(
