@@ -131,7 +131,7 @@ for (const [name, model] of [
 		[500, true],
 	])
 		test(`${name}: the provider's ${status} is an APICallError`, async () => {
-			const call = generateText({ ...quiet, model, prompt: `@fake status=${status}` });
+			const call = generateText({ ...quiet, model, prompt: `@fake status=${status} retry_after=9` });
 			await assert.rejects(call, (e) => {
 				assert.ok(APICallError.isInstance(e), e);
 				assert.equal(e.isRetryable, retryable);

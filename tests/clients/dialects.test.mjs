@@ -161,7 +161,7 @@ for (const model of [claude, gemini]) {
 		test(`${name}, openai: the provider's ${status} is a ${Kind.name}`, async () => {
 			for (const stream of [false, true])
 				await assert.rejects(
-					chat.create({ model, messages: user(`@fake status=${status}`), stream }),
+					chat.create({ model, messages: user(`@fake status=${status} retry_after=9`), stream }),
 					(e) => {
 						assert.ok(e instanceof Kind, `${e.constructor.name} ${e.status}: ${e.message}`);
 						return true;
@@ -262,7 +262,7 @@ for (const model of [claude, gemini]) {
 			const call = generateText({
 				...quiet,
 				model: compatible(model),
-				prompt: `@fake status=${status}`,
+				prompt: `@fake status=${status} retry_after=9`,
 			});
 			await assert.rejects(call, (e) => {
 				assert.ok(APICallError.isInstance(e), e);

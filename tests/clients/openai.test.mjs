@@ -253,7 +253,7 @@ for (const [status, Kind] of [
 ])
 	for (const stream of [false, true])
 		test(`the provider's ${status} is a ${Kind.name}${stream ? " of a stream" : ""}`, async () => {
-			const messages = user(`@fake status=${status}`);
+			const messages = user(`@fake status=${status} retry_after=9`);
 			await assert.rejects(chat.create({ model, messages, stream }), (e) => {
 				assert.ok(e instanceof Kind, `${e.constructor.name} ${e.status}: ${e.message}`);
 				return true;

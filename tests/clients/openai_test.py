@@ -17,6 +17,7 @@ from pydantic import BaseModel
 ORIGIN = os.environ["TOLLGATE_ORIGIN"]
 KEY = os.environ["TOLLGATE_KEY"]
 MODEL = os.environ["TOLLGATE_MODEL"]
+TWICE = os.environ["TOLLGATE_TWICE_MODEL"]
 FAKE = os.environ["FAKE_ORIGIN"]
 SAYS = "Hello from the fake provider."
 
@@ -126,7 +127,7 @@ def errors_have_their_types():
     assert "no-such/model" in str(e) and e.request_id
     e = refused(openai.BadRequestError, model=MODEL, messages="hi")
     assert e.param == "messages"
-    refused(openai.RateLimitError, model=MODEL, messages=user("@fake status=429"))
+    refused(openai.RateLimitError, model=MODEL, messages=user("@fake status=429 retry_after=9"))
     refused(openai.InternalServerError, model=MODEL, messages=user("@fake status=500"))
 
 
@@ -150,6 +151,15 @@ def a_cut_stream_is_an_api_error():
         raise AssertionError("looked complete")
 
 
+def a_stream_that_dies_is_one_answer_all_the_same():
+    for death in ("cut=6", "reset_after=6", "error_event=6"):
+        text = ""
+        messages = user(f"hi @fake tokens=12\n@fake at=fireworks {death}")
+        for chunk in chat.create(model=TWICE, messages=messages, stream=True):
+            text += chunk.choices[0].delta.content or ""
+        assert text == " ".join(f"t{i}" for i in range(12)), (death, text)
+
+
 def models_are_listed_and_found():
     assert MODEL in [m.id for m in client.models.list()]
     assert client.models.retrieve(MODEL).id == MODEL
@@ -166,6 +176,7 @@ def main():
         errors_have_their_types,
         a_wrong_key_is_an_authentication_error,
         a_cut_stream_is_an_api_error,
+        a_stream_that_dies_is_one_answer_all_the_same,
         models_are_listed_and_found,
     ]
     failed = 0

@@ -17,6 +17,8 @@ export const lenient = need("TOLLGATE_LENIENT_MODEL");
 // At providers that speak another dialect.
 export const claude = need("TOLLGATE_CLAUDE");
 export const gemini = need("TOLLGATE_GEMINI");
+// At two providers, which are two places of the fake.
+export const twice = need("TOLLGATE_TWICE_MODEL");
 const fake = need("FAKE_ORIGIN");
 
 export const user = (text) => [{ role: "user", content: text }];

@@ -66,12 +66,14 @@ DIALECTS = {
 
 PROFILES = {
     "default": {},
+    # Claude and Gemini are at their makers only.
     "clients": dict(
-        DIALECTS,
+        {k: v for k, v in DIALECTS.items() if not k.startswith(("AWS_", "VERTEX_"))},
         FIREWORKS_API_KEY=PROVIDER_KEY,
         FIREWORKS_BASE_URL="http://127.0.0.1:{fake}/fireworks/v1",
         TOGETHER_API_KEY=PROVIDER_KEY,
         TOGETHER_BASE_URL="http://127.0.0.1:{fake}/together/v1",
+        GATEWAY_HEARTBEAT="2s",  # later than a second attempt is refused
         GATEWAY_BREAKER_MIN="1000",  # no fault is to change the way of the next request
         GATEWAY_HEALTH_CHECK_INTERVAL="1s",
     ),

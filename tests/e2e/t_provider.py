@@ -1,7 +1,7 @@
-"""Faults of a single provider, item by item; docs/errors.md has the same table. After each the next
-request is served. Where the status is the point there is one attempt and there are no heartbeats: on
-a slow machine one could go out first, and commit to 200. What further attempts and providers make of
-the same faults is in t_failover.py and t_rescue.py."""
+"""Faults of a single provider, item by item; docs/errors.md has the same table. After each the
+next request is served. Where the status is the point there is one attempt and there are no
+heartbeats: on a slow machine one could go out first, and commit to 200. What further attempts and
+providers make of the same faults is in t_failover.py and t_rescue.py."""
 
 import time
 
