@@ -346,7 +346,7 @@ static enum err_code organization(struct account_call *a, struct err *e)
 	if (is_tokens)
 		return make_token(a, e);
 	if (!rest.len)
-		account_view_org(&a->x->who.org, &a->json);
+		account_view_org(a->x->who.org, &a->json);
 	else if (slice_is(rest, "models"))
 		account_view_models(a->x->catalog, &a->x->who, &a->json);
 	else if (slice_is(rest, "defaults"))
