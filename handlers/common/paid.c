@@ -199,14 +199,12 @@ static const struct candidate *dearest(struct paid *p)
 
 	for (size_t i = 0; i < p->plan.count; i++) {
 		const struct candidate *c = &p->plan.at[i];
-		const struct catalog_model *m = c->route.model;
 		struct cost_ask worst = worst_at(p, c);
 
-		if (!(m && m->prices) && !c->route.free && i && first->route.model &&
-			first->route.model->prices)
+		if (!c->route.prices && !c->route.free && i && first->route.prices)
 			continue;
 		plan_move(&p->plan, i, n++);
-		if (c->route.free || cost_worst(m ? m->prices : NULL, &worst, &cost, NULL))
+		if (c->route.free || cost_worst(c->route.prices, &worst, &cost, NULL))
 			continue;
 		if (cost > most) {
 			most = cost;
@@ -221,7 +219,6 @@ enum err_code paid_admit(struct exchange *x, struct paid *p, struct err *e)
 {
 	const struct conf *c = x->front->conf;
 	const struct candidate *at = dearest(p);
-	const struct catalog_model *m = at->route.model;
 	const struct limits_conf conf = { .free_per_hour = conf_int(c, CONF_FREE_PER_HOUR),
 		.ipv6_prefix_bits = conf_int(c, CONF_IPV6_PREFIX),
 		.buy_url = conf_str(c, CONF_BUY_CREDITS_URL) };
@@ -230,7 +227,7 @@ enum err_code paid_admit(struct exchange *x, struct paid *p, struct err *e)
 		.address = exchange_address(x, &address) ? &address : NULL };
 	struct ledger_now now = ledger_now();
 	struct limits_what what = { .id = ledger_id(slice_of(x->ledger_id)),
-		.prices = m ? m->prices : NULL,
+		.prices = at->route.prices,
 		.free = at->route.free || p->byok.used,
 		.worst = worst_at(p, at),
 		.likely_tokens = p->prompt_tokens + output(p, at, OUTPUT_LIKELY),
@@ -371,7 +368,7 @@ static enum err_code prepare(
 	struct chat_req req;
 	enum err_code rc = ERR_OK;
 
-	shape->prices = (struct cost_facts){ .table = route->model ? route->model->prices : NULL,
+	shape->prices = (struct cost_facts){ .table = route->prices,
 		.images = a->p->ask.images,
 		.trusts_cost = t->quirks->trusts_cost,
 		.free = route->free,
