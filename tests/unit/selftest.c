@@ -135,6 +135,19 @@ static void nobody_lists_or_finds_it_by_another_name(void **state)
 	withdraw();
 }
 
+/* A process that has not seen the test's file yet asks no router, which would know any name. */
+static void without_a_test_its_models_are_nowhere(void **state)
+{
+	struct env env;
+
+	(void)state;
+	env_load(&env, AT_HOME(NULL));
+	check_ways(env.catalog, "somebody/else", "openrouter");
+	check_unknown(env.catalog, "selftest/reset");
+	check_unknown(env.catalog, "kilocode/SelfTest/reset");
+	env_fini(&env);
+}
+
 static void everything_else_is_as_it_was(void **state)
 {
 	struct env env;
@@ -288,6 +301,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(its_models_are_at_its_providers_and_nowhere_else),
 		cmocka_unit_test(nobody_lists_or_finds_it_by_another_name),
+		cmocka_unit_test(without_a_test_its_models_are_nowhere),
 		cmocka_unit_test(everything_else_is_as_it_was),
 		cmocka_unit_test(it_ends_when_it_is_withdrawn_or_its_time_has_come),
 		cmocka_unit_test(a_file_that_is_wrong_counts_as_none),
