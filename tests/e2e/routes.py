@@ -39,13 +39,13 @@ ROUTES = {
     "FIREWORKS_API_KEY": PROVIDER_KEY,
     "FIREWORKS_BASE_URL": "http://127.0.0.1:{fake}/fireworks/v1",
     "GATEWAY_HEARTBEAT": "0",  # one could go out before the answer, and take the status with it
-    "GATEWAY_FIRST_TOKEN_TIMEOUT": "600ms",
-    "GATEWAY_FIRST_BYTE_TIMEOUT": "2s",
-    "GATEWAY_IDLE_TIMEOUT": "1s",
+    "GATEWAY_FIRST_TOKEN_TIMEOUT": "800ms",
+    "GATEWAY_FIRST_BYTE_TIMEOUT": "3s",
+    "GATEWAY_IDLE_TIMEOUT": "1500ms",
     "GATEWAY_DEADLINE": "12s",
     "GATEWAY_HEALTH_CHECK_INTERVAL": "1s",
 }
-HEDGE, INTERVAL = 0.6, 1.0  # the same in seconds
+HEDGE, INTERVAL = 0.8, 1.0  # the same in seconds
 WHOLE_HEDGE = 3 * HEDGE  # a whole answer's first byte comes when it is finished
 
 

@@ -6,7 +6,7 @@ import threading
 import time
 
 import servers
-from harness import free_port, handlers, test, wait_for
+from harness import PROVIDER_KEY, free_port, handlers, test, wait_for
 from routes import (
     INTERVAL,
     at,
@@ -22,7 +22,7 @@ from routes import (
     served,
 )
 from t_keys import tollgate
-from talk import SENTENCE, chat, check_stream
+from talk import SENTENCE, chat, check_stream, expect_error
 
 WEB = "lighttpd fcgid"
 
@@ -207,3 +207,15 @@ def the_log_and_the_header_say_what_happened(site):
 
     said = wait_for("the line of the log", 5, line)[0]
     assert "openai:503, vercel:connect, openrouter:ok" in said, said
+
+
+@test("smoke")
+def health_is_public_and_without_secrets(site):
+    for base in ("/v1", "/api/gateway", "/api/openrouter/v1"):
+        reply = site.call("GET", base + "/health/providers")
+        assert reply.status == 200 and reply.header("Cache-Control") == "no-store", reply.headers
+        found = {p["provider"]: p for p in reply.json()["data"]}
+        assert found["openai"]["configured"], found["openai"]
+        for word in (PROVIDER_KEY, PROVIDER_KEY[-8:], "127.0.0.1"):
+            assert word not in reply.body.decode(), word
+    expect_error(site.call("POST", "/v1/health/providers", None, {}), 405, "method_not_allowed")

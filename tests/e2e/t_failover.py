@@ -440,6 +440,23 @@ def what_only_the_first_vendor_understands_is_left_out(site):
     site.healthy()
 
 
+@test("lighttpd", "routes")
+def texts_and_embeddings_go_elsewhere_as_well(site):
+    """To whoever has the same model, in its own words."""
+    for streams in (False, True):
+        site.fake.reset()
+        body = {"model": fresh(), "prompt": "say @fake " + at(openai="status=503"),
+                "stream": streams}
+        reply = call(site.port, "POST", "/v1/completions", site.auth(), body)
+        assert reply.status == 200 and SENTENCE.split()[0] in reply.body.decode(), reply.body
+        assert served(reply)[0] == ("openai", "503") and served(reply)[-1][1] == "ok", reply.headers
+    site.fake.reset()
+    body = {"model": "openai/text-embedding-3-small", "input": "a @fake status=500 times=1 "}
+    reply = call(site.port, "POST", "/v1/embeddings", site.auth(), body)
+    assert reply.status == 200 and len(reply.json()["data"]) == 1, reply.body
+    assert served(reply) == [("openai", "500"), ("openai", "ok")], reply.headers
+
+
 # ---- a primary that comes and goes ----
 
 
@@ -473,6 +490,18 @@ def heartbeats_bridge_the_search_for_a_provider(site):
     beats = [text for text, _ in told.comments if text == "keep-alive"]
     assert len(beats) >= 4, told.comments
     cancelled(site, "openai")
+
+
+@test(WEB, "routes-beats")
+def who_leaves_is_found_out_whomever_is_asked(site):
+    """Under Apache the heartbeats tell, whoever's turn it is to send them."""
+    with Exchange(site.port) as x:
+        x.request("POST", PATH, site.auth(), ask("ttft=30000", model=fresh(), stream=True))
+        x.read_head()
+        wait_for("both to be asked", 5, lambda: counts(site)[:2] == (1, 1))
+    cancelled(site, "openai")
+    cancelled(site, "vercel")
+    site.healthy()
 
 
 @test(WEB, "routes-beats")
