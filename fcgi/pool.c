@@ -1,7 +1,9 @@
 #include "fcgi/pool.h"
 #include "base/clock.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -26,8 +28,8 @@
 /* A request thread. It lives on its own stack. */
 struct worker {
 	struct worker *next; /* in the list of idle ones */
-	pthread_cond_t wake;
-	int fd; /* what to serve; -1 = nothing */
+	sem_t wake;          /* posted once by whoever took it off that list */
+	int fd;              /* what to serve; -1 = nothing */
 };
 
 struct pool {
@@ -77,30 +79,47 @@ static struct timespec time_of(int64_t mono_ms)
 	return (struct timespec){ .tv_sec = mono_ms / 1000, .tv_nsec = mono_ms % 1000 * 1000000 };
 }
 
-static void unlink_idle(struct pool *p, const struct worker *w)
+/* False when somebody has taken it off the list already, and will wake it. */
+static bool unlink_idle(struct pool *p, const struct worker *w)
 {
 	struct worker **at = &p->idle;
 
 	while (*at && *at != w)
 		at = &(*at)->next;
-	if (*at)
-		*at = w->next;
+	if (!*at)
+		return false;
+	*at = w->next;
+	return true;
 }
 
-/* Waits for the next connection, with the lock held. False when the thread is to leave. */
+/* Waits for the next connection, with the lock held, which is released meanwhile and stays so when
+ * there is one: work begins without it. False, with the lock held, when the thread is to leave. */
 static bool wait_for_work(struct pool *p, struct worker *w)
 {
 	struct timespec until = time_of(clock_mono_ms() + p->conf.idle_ms);
-	int rc = 0;
+	int rc;
 
+	if (p->draining)
+		return false;
 	w->fd = -1;
 	w->next = p->idle;
 	p->idle = w;
-	while (w->fd < 0 && !rc && !p->draining)
-		rc = pthread_cond_timedwait(&w->wake, &p->lock, &until);
+	pthread_mutex_unlock(&p->lock);
+	do
+		rc = sem_clockwait(&w->wake, CLOCK_MONOTONIC, &until);
+	while (rc && errno == EINTR);
+	if (rc) {
+		pthread_mutex_lock(&p->lock);
+		if (unlink_idle(p, w))
+			return false;
+		pthread_mutex_unlock(&p->lock);
+		/* Too late to leave: the post is on its way. */
+		while (sem_wait(&w->wake))
+			;
+	}
 	if (w->fd >= 0)
 		return true;
-	unlink_idle(p, w);
+	pthread_mutex_lock(&p->lock);
 	return false;
 }
 
@@ -128,7 +147,7 @@ static void *worker_main(void *arg)
 	struct worker w = { .fd = job.fd };
 
 	free(arg);
-	init_cond(&w.wake);
+	sem_init(&w.wake, 0, 0);
 	for (;;) {
 		/* One that waits already costs no change of threads. */
 		do
@@ -139,10 +158,9 @@ static void *worker_main(void *arg)
 			notify(p);
 		if (!wait_for_work(p, &w))
 			break;
-		pthread_mutex_unlock(&p->lock);
 	}
 	leave(p);
-	pthread_cond_destroy(&w.wake);
+	sem_destroy(&w.wake);
 	return NULL;
 }
 
@@ -215,10 +233,7 @@ bool pool_give(struct pool *p, int fd)
 	w = p->idle;
 	if (w) {
 		p->idle = w->next;
-		w->fd = fd;
 		p->running++;
-		/* Under the lock: once it is free, the thread may leave and w with it. */
-		pthread_cond_signal(&w->wake);
 	} else if (p->threads < p->conf.threads_max && start_thread(p, fd)) {
 		p->threads++;
 		p->running++;
@@ -226,6 +241,11 @@ bool pool_give(struct pool *p, int fd)
 		given = false;
 	}
 	pthread_mutex_unlock(&p->lock);
+	/* Not under the lock, which others want: it stays until it has taken the post. */
+	if (w) {
+		w->fd = fd;
+		sem_post(&w->wake);
+	}
 	return given;
 }
 
@@ -266,10 +286,14 @@ unsigned pool_running(struct pool *p)
 
 void pool_drain(struct pool *p)
 {
+	struct worker *w;
+
 	pthread_mutex_lock(&p->lock);
 	p->draining = true;
-	for (struct worker *w = p->idle; w; w = w->next)
-		pthread_cond_signal(&w->wake);
+	while ((w = p->idle)) {
+		p->idle = w->next;
+		sem_post(&w->wake);
+	}
 	if (!p->running)
 		notify(p);
 	pthread_mutex_unlock(&p->lock);
