@@ -35,7 +35,7 @@ struct request {
 	enum err_code body_rc;
 	int64_t announced; /* bytes of the body; -1 = to its end */
 	int64_t consumed;  /* of them */
-	int64_t armed_ms;  /* when the descriptor's timeout was set */
+	int64_t armed_ms;  /* the descriptor's timeout */
 	bool finished;
 	bool ended; /* the end of the answer has gone out */
 };
@@ -48,12 +48,15 @@ static struct timeval timeout_of(int64_t ms)
 	return (struct timeval){ .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
 }
 
-static void set_read_timeout(struct request *rq, int64_t ms, int64_t now_ms)
+/* The next wait may take so long, or a little longer where that saves a call. */
+static void set_read_timeout(struct request *rq, int64_t ms)
 {
 	struct timeval t = timeout_of(ms);
 
+	if (rq->armed_ms > 0 && rq->armed_ms >= ms && rq->armed_ms < ms + REARM_MS)
+		return;
 	(void)setsockopt(rq->in_fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
-	rq->armed_ms = now_ms;
+	rq->armed_ms = ms;
 }
 
 /* ---- what the web server says ---- */
@@ -189,20 +192,19 @@ static void start(struct request *rq, int out_fd, bool framed, uint16_t id)
 
 struct request *request_open_fcgi(int fd, int64_t read_timeout_ms)
 {
-	struct timeval t = timeout_of(read_timeout_ms);
 	struct request *rq = calloc(1, sizeof(*rq));
 
 	if (!rq) {
 		close(fd);
 		return NULL;
 	}
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
+	rq->in_fd = fd;
+	set_read_timeout(rq, read_timeout_ms);
 	rq->lib = lib_accept(fd);
 	if (!rq->lib) {
 		free(rq);
 		return NULL;
 	}
-	rq->in_fd = fd;
 	rq->params = lib_params(rq->lib);
 	start(rq, fd, true, (uint16_t)lib_request_id(rq->lib));
 	if (!lib_is_responder(rq->lib)) {
@@ -263,7 +265,7 @@ static enum lib_read read_pipe(
 static enum lib_read next_piece(struct request *rq, char *buffer, size_t size,
 	int64_t deadline_mono_ms, struct slice *piece)
 {
-	int64_t now_ms = clock_mono_ms(), left_ms = deadline_mono_ms - now_ms;
+	int64_t left_ms = deadline_mono_ms - clock_mono_ms();
 	enum lib_read got;
 
 	if (left_ms <= 0)
@@ -274,8 +276,8 @@ static enum lib_read next_piece(struct request *rq, char *buffer, size_t size,
 		bool more = rq->announced < 0 ? rq->expects_body : rq->announced > rq->consumed;
 
 		/* The rest of a small request is in libfcgi's buffer already: no call for that. */
-		if (more && now_ms - rq->armed_ms >= REARM_MS)
-			set_read_timeout(rq, left_ms, now_ms);
+		if (more)
+			set_read_timeout(rq, left_ms);
 		got = lib_read(rq->lib, piece);
 	}
 	if (got == LIB_BYTES)

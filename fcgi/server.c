@@ -262,9 +262,9 @@ static void read_notes(const struct server *s)
 /* Accepts until a signal comes. */
 static void accept_until_signal(struct server *s)
 {
-	bool stuck = false;
+	bool stuck = false, signalled = false;
 
-	while (!next_signal()) {
+	while (!signalled) {
 		struct pollfd p[3] = { { .fd = process.signals, .events = POLLIN },
 			{ .fd = s->notify_fd, .events = POLLIN },
 			{ .fd = LISTEN_FD, .events = POLLIN } };
@@ -273,6 +273,7 @@ static void accept_until_signal(struct server *s)
 			s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 		stuck = stuck || s->spare_fd < 0 || !pool_can_refuse(s->pool);
 		(void)poll(p, stuck ? 2 : 3, stuck ? RETRY_MS : -1);
+		signalled = p[0].revents && next_signal();
 		if (p[1].revents)
 			read_notes(s);
 		if (stuck)
