@@ -42,7 +42,7 @@ static bool grow(struct buf *b, size_t n)
 	if (cap < 64)
 		cap = 64;
 	while (cap - b->len <= n && cap <= max)
-		cap *= 2;
+		cap *= cap < 256 ? 4 : 2;
 	if (cap > max + 1)
 		cap = max + 1;
 	data = realloc(b->data, cap);

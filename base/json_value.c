@@ -129,6 +129,9 @@ bool json_str_is(struct slice raw_string, const char *s)
 
 	if (!unquote(raw_string, &inner))
 		return false;
+	/* Most differ in the first byte, which is what it says unless it begins an escape. */
+	if (inner.len && inner.ptr[0] != *s && inner.ptr[0] != '\\')
+		return false;
 	return slice_is(inner, s) ? !memchr(inner.ptr, '\\', inner.len)
 				  : json_text_spells(inner, s);
 }

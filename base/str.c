@@ -5,11 +5,6 @@ bool slice_eq(struct slice a, struct slice b)
 	return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
-bool slice_is(struct slice a, const char *b)
-{
-	return slice_eq(a, slice_of(b));
-}
-
 static char lower(char c)
 {
 	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
@@ -25,6 +20,9 @@ static bool same_nocase(const char *a, const char *b, size_t n)
 
 bool slice_is_nocase(struct slice a, const char *b)
 {
+	/* As in slice_is(): bit 5 is all that two letters differ in. */
+	if (a.len && (*a.ptr ^ *b) & ~0x20)
+		return false;
 	return a.len == strlen(b) && same_nocase(a.ptr, b, a.len);
 }
 

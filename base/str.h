@@ -25,7 +25,15 @@ static inline struct slice slice_of(const char *s)
 }
 
 bool slice_eq(struct slice a, struct slice b);
-bool slice_is(struct slice a, const char *b);          /* exact */
+
+/* Exact; b = NULL is "". Here, because names are looked for in lists: most differ in the first
+ * byte. */
+static inline bool slice_is(struct slice a, const char *b)
+{
+	if (!a.len || !b)
+		return !a.len && (!b || !*b);
+	return *a.ptr == *b && a.len == strlen(b) && memcmp(a.ptr, b, a.len) == 0;
+}
 bool slice_is_nocase(struct slice a, const char *b);   /* ASCII letters only */
 bool slice_starts(struct slice a, const char *prefix); /* exact */
 bool slice_starts_nocase(struct slice a, const char *prefix);

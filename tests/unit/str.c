@@ -14,6 +14,10 @@ static void slices_compare_by_content(void **state)
 	assert_true(slice_eq(SLICE("a\0b"), SLICE("a\0b")));
 	assert_false(slice_eq(SLICE("a\0b"), SLICE("a\0c")));
 	assert_true(slice_is(SLICE("abc"), "abc") && !slice_is(SLICE("abc"), "ab"));
+	assert_true(slice_is(SLICE(""), "") && slice_is((struct slice){ NULL, 0 }, NULL));
+	assert_false(slice_is(SLICE("a"), NULL) || slice_is(SLICE("\0"), ""));
+	assert_true(slice_is_nocase(SLICE("aBc"), "AbC"));
+	assert_false(slice_is_nocase(SLICE("["), "{") || slice_is_nocase(SLICE(""), "a"));
 	assert_true(slice_is_nocase(SLICE("Content-TYPE"), "content-type"));
 	assert_false(slice_is_nocase(SLICE("a["), "a{")); /* a letter apart by 0x20, but none */
 	assert_true(slice_starts(SLICE("abc"), "ab") && !slice_starts(SLICE("a"), "ab"));
