@@ -140,12 +140,14 @@ def a_refused_request_succeeds_exactly_when_it_was_told(site):
     assert first.header("x-ratelimit-limit-requests") == "20", first.headers
     assert first.header("x-ratelimit-remaining-requests") == "19", first.headers
     assert re.fullmatch(r"[\d.]+m?s", first.header("x-ratelimit-reset-requests")), first.headers
-    for _ in range(60):
+    for _ in range(120):
         reply = send(site, key)
         if reply.status != 200:
-            break
-    wait_ms = refused_by_rate(reply)
-    assert 0 < wait_ms <= 3000, wait_ms
+            wait_ms = refused_by_rate(reply)
+            assert 0 < wait_ms <= 3000, wait_ms
+            if wait_ms > 2000:  # enough for the next request to come in time
+                break
+            time.sleep(0.1)
     assert reply.header("x-ratelimit-remaining-requests") == "0", reply.headers
     again = refused_by_rate(send(site, key))
     assert again <= wait_ms, "a refusal took something"
