@@ -44,12 +44,16 @@ static void take_error(struct selftest_answer *a, struct json_object *error)
 static void take_object(struct selftest_answer *a, struct json_object *o)
 {
 	struct json_object *choice = first(member(o, "choices"));
-	struct json_object *said = member(choice, "delta"), *call;
+	struct json_object *said = member(choice, "delta"), *call, *usage = member(o, "usage");
 	const char *finish = json_member_str(choice, "finish_reason", "");
 
 	if (!said)
 		said = member(choice, "message");
 	take_error(a, member(o, "error"));
+	if (usage) {
+		a->prompt_tokens = json_member_int(usage, "prompt_tokens", 0);
+		a->completion_tokens = json_member_int(usage, "completion_tokens", 0);
+	}
 	buf_str(&a->text, json_member_str(said, "content", ""));
 	call = member(first(member(said, "tool_calls")), "function");
 	buf_str(&a->arguments, json_member_str(call, "arguments", ""));
@@ -137,6 +141,8 @@ static void write_body(const struct selftest_fault *f, struct buf *body)
 	key_text_random(nonce, sizeof(nonce) - 1);
 	buf_printf(body, "{\"model\":\"" SELFTEST_AUTHOR "%s\",\"stream\":%s,\"max_tokens\":200,",
 		f->name, f->whole ? "false" : "true");
+	if (!f->whole)
+		buf_str(body, "\"stream_options\":{\"include_usage\":true},");
 	/* Not by weights, price or latency. */
 	buf_str(body, "\"provider\":{\"order\":[");
 	for (size_t i = 0; f->at[i]; i++)

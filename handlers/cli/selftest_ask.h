@@ -18,17 +18,18 @@ struct selftest_client {
 };
 
 struct selftest_answer {
-	int status;             /* 0 = none came */
-	int64_t retry_after_ms; /* -1 = not said */
-	char attempts[256];     /* X-Attempts; "" = not said */
-	struct buf text;        /* all pieces, in order */
-	struct buf arguments;   /* of tool calls */
-	unsigned finishes;      /* finish reasons but "error" */
-	unsigned dones;         /* [DONE] */
-	unsigned errors;        /* error objects or events */
-	unsigned late;          /* events behind [DONE] */
-	bool broken;            /* something of it could not be read */
-	char error[160];        /* the first error's message */
+	int status;                               /* 0 = none came */
+	int64_t retry_after_ms;                   /* -1 = not said */
+	char attempts[256];                       /* X-Attempts; "" = not said */
+	struct buf text;                          /* all pieces, in order */
+	struct buf arguments;                     /* of tool calls */
+	unsigned finishes;                        /* finish reasons but "error" */
+	unsigned dones;                           /* [DONE] */
+	unsigned errors;                          /* error objects or events */
+	int64_t prompt_tokens, completion_tokens; /* as told last; 0 = not told */
+	unsigned late;                            /* events behind [DONE] */
+	bool broken;                              /* something of it could not be read */
+	char error[160];                          /* the first error's message */
 	int64_t took_ms;
 	enum err_code rc; /* of the transfer */
 	struct err e;

@@ -73,10 +73,13 @@ struct selftest_fault {
 extern const struct selftest_fault selftest_faults[];
 extern const size_t selftest_fault_count;
 
-/* The words of the answer, and of the other one; the arguments of the call. */
-#define SELFTEST_WORDS 40
+/* The words of the answer, and of the other one; the arguments of the call. Each word is a token.
+ */
+#define SELFTEST_WORDS         40
+#define SELFTEST_PROMPT_TOKENS 10
+#define SELFTEST_ARGUMENTS     "{\"city\":\"Oslo\",\"days\":[1,2,3],\"note\":\"a \\\"quoted\\\" word\"}"
+
 void selftest_word(bool other, unsigned i, char out[8]);
-#define SELFTEST_ARGUMENTS "{\"city\":\"Oslo\",\"days\":[1,2,3],\"note\":\"a \\\"quoted\\\" word\"}"
 
 /* The number of the place in selftest_slugs that a letter of .at stands for. */
 uint8_t selftest_place(char letter);

@@ -160,6 +160,11 @@ bool selftest_judge(const struct selftest_fault *f, const struct selftest_rules 
 	}
 	if (!judge_whole(f, a, what))
 		return false;
+	if (f->expect == EXPECT_WHOLE && (a->prompt_tokens != SELFTEST_PROMPT_TOKENS ||
+						 a->completion_tokens != SELFTEST_WORDS))
+		return say(what, false, "the usage is %lld and %lld tokens instead of %d and %d",
+			(long long)a->prompt_tokens, (long long)a->completion_tokens,
+			SELFTEST_PROMPT_TOKENS, SELFTEST_WORDS);
 	if (f->expect == EXPECT_WHOLE)
 		return judge_attempts(f, rules, a, what);
 	return say(what, true, "whole, once and in order");

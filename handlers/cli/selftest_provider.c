@@ -207,6 +207,10 @@ static unsigned pieces(const struct connection *c)
 	return selftest_faults[c->fault].calls ? sizeof(SELFTEST_ARGUMENTS) : SELFTEST_WORDS;
 }
 
+#define USAGE "{\"prompt_tokens\":%d,\"completion_tokens\":%d,\"total_tokens\":%d}"
+#define USAGE_FIGURES \
+	SELFTEST_PROMPT_TOKENS, SELFTEST_WORDS, SELFTEST_PROMPT_TOKENS + SELFTEST_WORDS
+
 #define EVENT \
 	"data: {\"id\":\"selftest\",\"object\":\"chat.completion.chunk\",\"created\":1700000000," \
 	"\"model\":\"selftest\",\"choices\":"
@@ -235,9 +239,8 @@ static bool send_finish(struct connection *c)
 
 	(void)snprintf(event, sizeof(event),
 		EVENT "[{\"index\":0,\"delta\":{},\"finish_reason\":\"%s\"}]}\n\n" EVENT
-		      "[],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":40,"
-		      "\"total_tokens\":50}}\n\n",
-		selftest_faults[c->fault].calls ? "tool_calls" : "stop");
+		      "[],\"usage\":" USAGE "}\n\n",
+		selftest_faults[c->fault].calls ? "tool_calls" : "stop", USAGE_FIGURES);
 	return send_text(c, event);
 }
 
@@ -262,8 +265,7 @@ static bool answer_whole(struct connection *c, size_t missing)
 		selftest_word(false, i, word);
 		buf_str(&body, word);
 	}
-	buf_str(&body, "\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":10,"
-		       "\"completion_tokens\":40,\"total_tokens\":50}}");
+	buf_printf(&body, "\"},\"finish_reason\":\"stop\"}],\"usage\":" USAGE "}", USAGE_FIGURES);
 	sent = send_whole(c, 200, "application/json", "",
 		slice_first(buf_slice(&body), body.len - missing), missing);
 	buf_fini(&body);

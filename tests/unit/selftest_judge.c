@@ -21,6 +21,7 @@ struct said {
 	const char *attempts;
 	int64_t retry_after_ms;
 	int64_t took_ms;
+	int64_t tokens; /* 0 = as many as there should be */
 };
 
 static const struct selftest_rules usual = { .rescues = true, .heartbeat_ms = 15000 };
@@ -42,6 +43,8 @@ static void check(const char *name, const struct selftest_rules *rules, const st
 		.dones = s->dones,
 		.errors = s->errors,
 		.retry_after_ms = s->retry_after_ms,
+		.prompt_tokens = SELFTEST_PROMPT_TOKENS,
+		.completion_tokens = s->tokens ? s->tokens : SELFTEST_WORDS,
 		.took_ms = s->took_ms };
 	char what[SELFTEST_WHAT_MAX] = "", word[8];
 
@@ -84,6 +87,7 @@ static void an_answer_is_whole_once_and_ended_as_it_should(void **state)
 		{ "two [DONE]", false, SELFTEST_WORDS, false, 1, 2, .attempts = a },
 		{ "an error event", false, SELFTEST_WORDS, false, 1, 1, 1, .attempts = a },
 		{ "another status", false, WHOLE, .status = 503, .attempts = a },
+		{ "two answers' usage", false, WHOLE, .tokens = 2 * SELFTEST_WORDS, .attempts = a },
 	};
 
 	(void)state;
@@ -93,9 +97,12 @@ static void an_answer_is_whole_once_and_ended_as_it_should(void **state)
 static void words_in_another_order_are_no_answer(void **state)
 {
 	const struct selftest_fault *f = fault("healthy");
-	struct selftest_answer a = {
-		.status = 200, .finishes = 1, .dones = 1, .attempts = "selftest-a:ok"
-	};
+	struct selftest_answer a = { .status = 200,
+		.finishes = 1,
+		.dones = 1,
+		.prompt_tokens = SELFTEST_PROMPT_TOKENS,
+		.completion_tokens = SELFTEST_WORDS,
+		.attempts = "selftest-a:ok" };
 	char what[SELFTEST_WHAT_MAX], word[8];
 
 	(void)state;
@@ -104,6 +111,7 @@ static void words_in_another_order_are_no_answer(void **state)
 		buf_str(&a.text, word);
 	}
 	assert_false(selftest_judge(f, &usual, &a, what));
+	assert_non_null(strstr(what, "in order"));
 	selftest_answer_fini(&a);
 }
 
@@ -178,7 +186,11 @@ static void a_refusal_has_its_status_and_an_error(void **state)
 static void who_breaks_off_or_sends_more_has_failed(void **state)
 {
 	const struct selftest_fault *f = fault("healthy-json");
-	struct selftest_answer a = { .status = 200, .finishes = 1, .attempts = "selftest-a:ok" };
+	struct selftest_answer a = { .status = 200,
+		.finishes = 1,
+		.prompt_tokens = SELFTEST_PROMPT_TOKENS,
+		.completion_tokens = SELFTEST_WORDS,
+		.attempts = "selftest-a:ok" };
 	char what[SELFTEST_WHAT_MAX], word[8];
 
 	(void)state;
