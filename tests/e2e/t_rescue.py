@@ -2,6 +2,7 @@
 truly that it ends there."""
 
 import json
+from decimal import Decimal
 
 from client import Exchange, Told
 from harness import test, wait_for
@@ -87,6 +88,30 @@ def a_claude_goes_on_from_what_was_said(site):
     assert said and twelve().startswith(said), said
     assert len(told.usage()) == 1, told.usage()
     site.healthy()
+
+
+@test(WEB, "routes")
+def a_rescued_answer_is_paid_once(site):
+    """What the client is told it cost is what stands in the books, and no token counts twice. Of
+    the part that was cut off nobody said how many there were: it is estimated."""
+    for model, first, second, least in (
+        (fresh(), "openai", "openai", 12),
+        ("anthropic/claude-opus-4.5", "bedrock", "anthropic", 8),
+    ):
+        key = new_key(site)
+        told = stream(site, broken_off(**{first: "cut=9 times=1"}), model=model, headers=key,
+                      stream_options={"include_usage": True})
+        check_stream(told)
+        assert told.text() == twelve(), told.text()
+        usage = json.loads(json.dumps(told.usage()), parse_float=Decimal)
+        tokens = usage[0]["completion_tokens"]
+        assert len(usage) == 1 and least <= tokens <= 12, usage
+        data = generation(site, key, told.head)
+        assert data["tokens_completion"] == tokens, (data, usage)
+        assert data["provider_name"] == second, data
+        assert [t["outcome"] for t in data["attempts"]] == ["cut", "ok"], data["attempts"]
+        assert data["total_cost"] == spent(site, key) > 0, data
+        assert abs(data["total_cost"] - usage[0]["cost"]) <= Decimal("0.000001"), (data, usage)
 
 
 @test(WEB, "routes")
