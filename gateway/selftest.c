@@ -46,11 +46,12 @@ static const struct schema_row provider_rows[P_COUNT] = {
 	[P_BASE_URL] = { "base_url", SCHEMA_ID, true, false },
 };
 
-enum { M_ID, M_AT, M_COUNT };
+enum { M_ID, M_AT, M_PREFILL, M_COUNT };
 
 static const struct schema_row model_rows[M_COUNT] = {
 	[M_ID] = { "id", SCHEMA_ID, true, false },
 	[M_AT] = { "at", SCHEMA_IDS, true, false },
+	[M_PREFILL] = { "prefill", SCHEMA_SWITCH, false, false },
 };
 
 /* The providers of the file, in the room behind those of the catalogue. */
@@ -72,9 +73,14 @@ static enum err_code read_providers(struct catalog *c, struct json_object *const
 	const char *file, size_t *count, struct err *e)
 {
 	size_t n = json_object_array_length(f[F_PROVIDERS]);
+	struct quirks *quirks = catalog_keep(c, sizeof(*quirks));
 	const char *why;
 
 	*count = 0;
+	if (!quirks)
+		return no_memory(e);
+	*quirks = *quirks_of(selftest_slugs[0]);
+	quirks->prefill = "prefix";
 	if (n > SELFTEST_PROVIDERS || n > CATALOG_PROVIDERS_MAX - c->provider_count)
 		return schema_fail(
 			&(struct schema_place){ .file = file }, "providers", "are too many", e);
@@ -103,7 +109,7 @@ static enum err_code read_providers(struct catalog *c, struct json_object *const
 			.api_key = text(f[F_SECRET]),
 			.key_names = "",
 			.provider = provider_named("openai"),
-			.quirks = quirks_of(selftest_slugs[i]),
+			.quirks = quirks,
 			.configured = true };
 		c->providers_more[c->provider_count + i] = (struct catalog_provider_more){
 			.file_url = "", .list_path = "", .list_url = ""
@@ -127,6 +133,7 @@ static enum err_code read_model(struct catalog *c, size_t providers, struct json
 	if (!slice_starts(slice_of(m->id), SELFTEST_AUTHOR) || strlen(m->id) >= MODEL_ID_MAX)
 		return schema_fail(place, "id", "must begin with " SELFTEST_AUTHOR, e);
 	m->native_id = NATIVE_ID(m);
+	m->prefill = json_object_get_boolean(v[M_PREFILL]);
 	c->models_more[at] = (struct catalog_model_more){
 		.row = row, .same_first = (uint16_t)c->same_count, .source = ""
 	};
@@ -237,7 +244,7 @@ static void write_models(const struct selftest_site *site, struct buf *out)
 			m->name);
 		for (size_t k = 0; k < m->at_count; k++)
 			buf_printf(out, "%s\"%s\"", k ? "," : "", selftest_slugs[m->at[k]]);
-		buf_str(out, "]}");
+		buf_str(out, m->prefill ? "],\"prefill\":true}" : "]}");
 	}
 }
 

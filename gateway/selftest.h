@@ -28,6 +28,7 @@ struct selftest_model {
 	const char *name;               /* the id without its author, and what providers call it */
 	uint8_t at[SELFTEST_PROVIDERS]; /* who has it: numbers of providers, in order … */
 	size_t at_count;                /* … so many, at least one */
+	bool prefill;                   /* it goes on from an assistant's message that comes last */
 };
 
 struct selftest_site {

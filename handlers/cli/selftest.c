@@ -181,7 +181,7 @@ static enum err_code announce(struct test *t, int64_t until_ms, struct err *e)
 	for (size_t i = 0; i < selftest_fault_count; i++) {
 		const struct selftest_fault *f = &selftest_faults[i];
 
-		models[i] = (struct selftest_model){ .name = f->name };
+		models[i] = (struct selftest_model){ .name = f->name, .prefill = f->continues };
 		while (f->at[models[i].at_count]) {
 			models[i].at[models[i].at_count] =
 				selftest_place(f->at[models[i].at_count]);

@@ -52,6 +52,8 @@ const struct selftest_fault selftest_faults[] = {
 		.asked = { ANY, ANY } },
 	{ "cut-then-different", "ab", { { ACT_OTHER_CUT, ACT_ANSWER }, { ACT_ANSWER } },
 		.expect = EXPECT_CUT, .asked = { ANY, ANY } },
+	{ "cut-then-continued", "ab", { { ACT_CUT, ACT_503 }, { ACT_CONTINUE } }, .continues = true,
+		.expect = EXPECT_RESCUED, .asked = { ANY, ANY } },
 	{ "error-in-mid-stream", "ab", { { ACT_ERROR_LATE, ACT_ANSWER }, { ACT_ANSWER } },
 		.expect = EXPECT_RESCUED, .asked = { ANY, ANY } },
 	{ "tool-call", "ab", { { ACT_ANSWER } }, .calls = true, .attempts = "a:ok",

@@ -33,6 +33,7 @@ enum selftest_act {
 	ACT_TOO_LONG,   /* 400: the conversation is too long */
 	ACT_REFUSED,    /* 400: the content is refused */
 	ACT_BAD_KEY,    /* 401 */
+	ACT_CONTINUE,   /* goes on from what the request has of the answer; else, another one */
 	ACT_OTHER_CUT,  /* as ACT_CUT, of another answer */
 };
 
@@ -60,6 +61,7 @@ struct selftest_fault {
 	bool whole;                  /* no stream is asked for */
 	bool calls;                  /* the answer calls a tool */
 	bool stranger;               /* asks without a key */
+	bool continues;       /* its model goes on from an assistant's message that comes last */
 	bool outage;          /* asked so often that the first must be taken out of rotation */
 	uint8_t times;        /* requests, one after the other; 0 = 1 */
 	uint8_t expect;       /* enum selftest_expect */

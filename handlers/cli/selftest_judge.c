@@ -152,7 +152,7 @@ bool selftest_judge(const struct selftest_fault *f, const struct selftest_rules 
 			return judge_cut(f, a, what);
 		break;
 	case EXPECT_RESCUED:
-		if (!rules->rescues && a->errors)
+		if ((!rules->rescues || (f->continues && !rules->continues)) && a->errors)
 			return judge_cut(f, a, what);
 		break;
 	case EXPECT_WHOLE:

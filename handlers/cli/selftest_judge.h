@@ -9,6 +9,7 @@
 /* How the gateway is set, as far as that changes what is right. */
 struct selftest_rules {
 	bool rescues;         /* GATEWAY_RESCUE is not off */
+	bool continues;       /* GATEWAY_RESCUE is continue */
 	bool holds;           /* GATEWAY_HOLD: what breaks early was never begun */
 	int64_t heartbeat_ms; /* after which a head goes out that cannot tell attempts; 0 = never */
 };

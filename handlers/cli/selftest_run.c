@@ -117,6 +117,7 @@ void selftest_run(const struct selftest_run *run, size_t fault, struct selftest_
 	const struct selftest_fault *f = &selftest_faults[fault];
 	const struct selftest_rules rules = { .rescues = conf_int(run->conf, CONF_RESCUE) !=
 							 RESCUE_OFF,
+		.continues = conf_int(run->conf, CONF_RESCUE) == RESCUE_CONTINUE,
 		.holds = conf_int(run->conf, CONF_HOLD) != 0,
 		.heartbeat_ms = conf_int(run->conf, CONF_HEARTBEAT) };
 	int64_t times = f->outage ? outage_requests(run->conf) : f->times ? f->times : 1;

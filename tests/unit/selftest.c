@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "gateway/equivalents.h"
 #include "gateway/policy.h"
+#include "gateway/rescue.h"
 #include "gateway/selftest.h"
 
 #include <stdio.h>
@@ -22,9 +23,9 @@ static const char secret[] = "0123456789abcdef";
 static void announce(int64_t until_ms)
 {
 	static const struct selftest_model models[] = {
-		{ "reset", { 0, 1 }, 2 },
-		{ "refused", { 3, 1 }, 2 },
-		{ "alone", { 2 }, 1 },
+		{ "reset", { 0, 1 }, 2, true },
+		{ "refused", { 3, 1 }, 2, false },
+		{ "alone", { 2 }, 1, false },
 	};
 	const struct selftest_site site = { .ports = { 5001, 5001, 5001, 5002 },
 		.secret = secret,
@@ -88,9 +89,12 @@ static void its_models_are_at_its_providers_and_nowhere_else(void **state)
 	assert_string_equal(r.target.base_url, "http://127.0.0.1:5002/3");
 	assert_string_equal(r.target.native_id, "refused");
 	assert_string_equal(r.target.api_key, secret);
+	assert_false(r.target.prefill);
 	assert_non_null(r.prices);
 	assert_int_equal(r.prices->base.prompt, 0);
 	assert_int_equal(r.prices->base.completion, 0);
+	assert_int_equal(route_find(env.catalog, "selftest/reset", &r, &e), ERR_OK);
+	assert_true(rescue_takes_prefill(&r.target));
 	assert_false(r.free); /* so nobody has it without a key */
 	env_fini(&env);
 	withdraw();

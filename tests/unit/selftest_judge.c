@@ -143,11 +143,14 @@ static void a_rescue_is_whole_unless_there_are_none(void **state)
 	};
 	static const struct said honest = { "cut", true, 20, .errors = 1 },
 				 dishonest = { "half", false, 20, .finishes = 1, .dones = 1 };
-	const struct selftest_rules off = { .rescues = false };
+	const struct selftest_rules off = { .rescues = false }, splicing = { .rescues = true },
+				    continuing = { .rescues = true, .continues = true };
 
 	(void)state;
 	CHECK("cut", rows);
 	check("cut", &off, &honest);
+	check("cut-then-continued", &splicing, &honest);
+	check("cut-then-continued", &continuing, &rows[1]);
 	check("cut", &off, &dishonest);
 }
 
