@@ -192,6 +192,8 @@ def an_operator_sees_and_steers_it(site):
     site.fake.reset()
     check_whole(send(site), "vercel")
     assert counts(site) == (0, 1, 0)
+    error = expect_error(send(site, provider={"only": ["openai"]}), 404, "unavailable_model")
+    assert "tollgate providers resume openai" in error["message"], error
     tollgate(site, "providers", "resume", "openai")
     wait_for("openai to be back", 5, lambda: chat(site).header("X-Provider") == "openai", 0.2)
 
