@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define MAGIC UINT32_C(0x31414754) /* "TGA1" */
@@ -112,7 +113,7 @@ enum err_code attempts_put(
 	const char *home, struct ledger_id id, int64_t wall_ms, struct slice json, struct err *e)
 {
 	struct slot s = { .magic = MAGIC, .id = { id.word[0], id.word[1] }, .wall_ms = wall_ms };
-	struct row row;
+	struct row *row; /* threads that hold streams keep the stack they once used */
 	size_t bytes, at = 0;
 	enum err_code rc;
 	int fd;
@@ -120,12 +121,18 @@ enum err_code attempts_put(
 	if (json.len < 1 || json.len > ATTEMPTS_JSON_MAX)
 		return err_set(e, ERR_RANGE, "attempts of %zu bytes: 1 to %d can be kept", json.len,
 			ATTEMPTS_JSON_MAX);
+	row = malloc(sizeof(*row));
+	if (!row)
+		return err_set(e, ERR_NO_MEMORY, "no memory for attempts");
 	rc = open_ring(home, O_RDWR | O_CREAT, &fd, e);
-	if (rc)
+	if (rc) {
+		free(row);
 		return rc;
-	rc = read_row(fd, id, &row, e);
+	}
+	rc = read_row(fd, id, row, e);
 	if (!rc)
-		at = place_for(&row, id);
+		at = place_for(row, id);
+	free(row);
 	memcpy(s.text, json.ptr, json.len);
 	s.length = (uint32_t)json.len;
 	s.crc = checksum(&s);

@@ -94,15 +94,13 @@ void byok_close(struct byok *b)
 
 /* ---- reading ---- */
 
-static enum err_code fetch(struct byok *b, const struct byok_owner *owner, const char *provider,
-	struct buf *value, struct byok_record *r, struct err *e)
+static enum err_code fetch_bytes(struct byok *b, const struct byok_owner *owner,
+	const char *provider, struct buf *value, struct err *e)
 {
 	struct record_key key = { .bytes = "" };
-	enum err_code rc;
 
 	buf_reset(value);
-	rc = gdbm_file_fetch(b->file, record_key(&key, owner, provider), value, e);
-	return rc ? rc : outward(byok_record_read(buf_slice(value), r, e));
+	return gdbm_file_fetch(b->file, record_key(&key, owner, provider), value, e);
 }
 
 /* The master key of a record; the file is read again when it is not among those we know. */
@@ -151,25 +149,31 @@ enum err_code byok_secret(struct byok *b, const struct byok_owner *owner, const 
 {
 	struct byok_ring_key with = { .kid = 0 };
 	struct buf value = { .max_bytes = BYOK_RECORD_BYTES };
-	struct byok_record r;
+	/* Of its own, and only when there is one: most requests ask, and few have a key. */
+	struct byok_record *r = NULL;
 	bool has_key = false;
 	enum err_code rc = ERR_OK;
 
 	/* Between the record and its key the last one under an old key may have been changed, and
 	 * that key dropped: then the record there is now has a key. */
 	for (int round = 0; round < 2 && !rc && !has_key; round++) {
-		rc = fetch(b, owner, provider, &value, &r, e);
-		if (!rc && r.info.disabled)
+		rc = fetch_bytes(b, owner, provider, &value, e);
+		if (!rc && !r && !(r = malloc(sizeof(*r))))
+			rc = err_set(e, ERR_NO_MEMORY, "no memory for a provider key");
+		if (!rc)
+			rc = outward(byok_record_read(buf_slice(&value), r, e));
+		if (!rc && r->info.disabled)
 			rc = ERR_NOT_FOUND;
-		has_key = !rc && find_key(b, r.info.kid, &with);
+		has_key = !rc && find_key(b, r->info.kid, &with);
 	}
-	if (!rc && !is_owner(&r.info.owner, owner))
+	if (!rc && !is_owner(&r->info.owner, owner))
 		rc = err_set(e, ERR_STORE, "the provider key %s lies in the place of another",
-			r.info.id);
+			r->info.id);
 	if (!rc)
-		rc = has_key ? open_into(&r, &with, secret, e) : no_master_key(&r.info, e);
+		rc = has_key ? open_into(r, &with, secret, e) : no_master_key(&r->info, e);
 	if (!rc)
-		*info = r.info;
+		*info = r->info;
+	free(r);
 	crypto_wipe(&with, sizeof(with));
 	buf_fini(&value);
 	return rc;

@@ -325,7 +325,7 @@ enum err_code gdbm_file_fetch(struct gdbm_file *f, struct slice key, struct buf 
 	if (!rc)
 		rc = f->dbf ? fetch(f->dbf, key, out) : ERR_NOT_FOUND;
 	if (rc == ERR_IO && !f->damaged) {
-		char why[HOME_PATH_MAX + 64];
+		char why[256];
 
 		snprintf(why, sizeof(why), "%.200s: a record cannot be read", f->path);
 		rc = fall_back(f, why, e);

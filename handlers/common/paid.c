@@ -457,8 +457,9 @@ static bool may_fall_back(const struct paid *p, const struct err *e)
 }
 
 /* Goes the operator's way, with all that belongs to it. What hinders that leaves the answer as it
- * was: the caller's own key failed. */
-static enum err_code fall_back(struct exchange *x, struct paid *p, struct err *e)
+ * was: the caller's own key failed. (Not inlined: no stream should wait on its frame.) */
+__attribute__((noinline)) static enum err_code fall_back(
+	struct exchange *x, struct paid *p, struct err *e)
 {
 	struct plan own = p->plan;
 	struct admission admission = p->admission;
