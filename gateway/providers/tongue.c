@@ -285,21 +285,18 @@ void dialect_write_usage(const struct dialect *d, struct slice extra, struct buf
 
 bool answer_put_usage(const struct dialect *d, struct slice extra, struct answer *a)
 {
-	struct json_member usage = { .name = "usage" };
 	struct slice text = buf_slice(&a->json);
+	struct json_value usage = json_get((struct json_value){ JSON_OBJECT, text }, "usage");
 	struct buf out = { .max_bytes = text.len + d->usage_json.len + extra.len + 512 };
 	size_t cut;
 
-	if (json_scan(text, &tongue_limits, &usage, 1, NULL))
-		return false;
 	/* With no usage of its own, the answer gets one before its last brace. */
-	cut = usage.value.kind == JSON_ABSENT ? text.len - 1
-					      : (size_t)(usage.value.raw.ptr - text.ptr);
+	cut = usage.kind == JSON_ABSENT ? text.len - 1 : (size_t)(usage.raw.ptr - text.ptr);
 	buf_append(&out, text.ptr, cut);
-	if (usage.value.kind == JSON_ABSENT)
+	if (usage.kind == JSON_ABSENT)
 		buf_str(&out, ",\"usage\":");
 	dialect_write_usage_object(d, extra, &out);
-	buf_slice_append(&out, slice_from(text, cut + usage.value.raw.len));
+	buf_slice_append(&out, slice_from(text, cut + usage.raw.len));
 	if (!buf_ok(&out)) {
 		buf_fini(&out);
 		return false;
