@@ -12,6 +12,9 @@
  * longer before another is asked. */
 #define WHOLE_FACTOR 3
 
+/* A provider that says 429 and no time is left alone so long. */
+#define LIMITED_MS 1000
+
 /* ---- who is next ---- */
 
 const struct candidate *attempt_pick(struct run *r, unsigned min_link, bool *probe)
@@ -74,7 +77,7 @@ static void tell_health(struct run *r, const struct slot *s, enum health_outcome
 		.probe = s->probe,
 		.entered_ms = s->entered_ms,
 		.ttft_ms = at->ttft_ms,
-		.limited_ms = s->e.retry_after_ms };
+		.limited_ms = s->e.retry_after_ms > 0 ? s->e.retry_after_ms : LIMITED_MS };
 	enum health_state state;
 	bool changed;
 
@@ -87,10 +90,34 @@ static void tell_health(struct run *r, const struct slot *s, enum health_outcome
 		health_log(s->c->route.target.slug, candidate_model(s->c), state);
 }
 
+/* Its first words go out: from now on it is known to be well, however long the answer. On the
+ * pump's thread. */
+static void tell_of_speech(void *ctx, int64_t ttft_us)
+{
+	struct slot *s = ctx;
+	struct attempt *at = &s->run->a->list[s->note];
+
+	at->ttft_ms = ttft_us ? ttft_us / 1000 - s->begun_ms + 1 : 0;
+	s->told = true;
+	tell_health(s->run, s, HEALTH_OK);
+	s->probe = false;
+}
+
 static void note_end(struct run *r, struct slot *s, enum err_code rc)
 {
 	struct attempt *at = &r->a->list[s->note];
 
+	enum health_outcome outcome = rc ? retry_outcome(&s->e) : HEALTH_OK;
+
+	/* The request's own deadline says nothing about who was asked last. */
+	if (rc == ERR_UPSTREAM_TIMEOUT && clock_mono_ms() >= r->a->deadline_ms)
+		outcome = HEALTH_NOTHING;
+	if (!rc && s->told)
+		outcome = HEALTH_NOTHING;
+	r->failed |= outcome == HEALTH_FAILED || outcome == HEALTH_REFUSED;
+	if (rc && s->e.retry_after_ms > 0 &&
+		(!r->retry_after_ms || s->e.retry_after_ms < r->retry_after_ms))
+		r->retry_after_ms = s->e.retry_after_ms;
 	at->took_ms = clock_mono_ms() - s->begun_ms;
 	at->status = s->res.upstream_status;
 	at->error = rc;
@@ -105,7 +132,7 @@ static void note_end(struct run *r, struct slot *s, enum err_code rc)
 			s->hedge || s->res.ttft_us || !r->a->req->stream ? HEALTH_NOTHING
 									 : HEALTH_FAILED);
 	else
-		tell_health(r, s, rc ? retry_outcome(&s->e) : HEALTH_OK);
+		tell_health(r, s, outcome);
 }
 
 static void free_slot(struct slot *s)
@@ -130,8 +157,7 @@ static void free_slots(struct run *r)
 	}
 }
 
-/* The header lines of an answer by this one. What a heartbeat sends early names nobody who may yet
- * be replaced. */
+/* The header lines of an answer by this one. */
 static void write_head(struct run *r, struct slot *s)
 {
 	struct attempts *a = r->a;
@@ -140,18 +166,6 @@ static void write_head(struct run *r, struct slot *s)
 	buf_slice_append(&s->head, a->head);
 	a->list[s->note].end = ATTEMPT_OK;
 	attempts_add_who(s->c, &s->head);
-	if (!r->client.early) {
-		r->early_head.max_bytes = 8192;
-		buf_slice_append(
-			&r->early_head, a->plan->count > 1 ? a->head : buf_slice(&s->head));
-		r->early = (struct sink_head){ .status = 200,
-			.length = -1,
-			.streaming = a->req->stream,
-			.content_type = a->req->stream ? "text/event-stream; charset=utf-8"
-						       : "application/json",
-			.extra = buf_slice(&r->early_head) };
-		r->client.early = &r->early;
-	}
 	attempts_add_list(a->list, a->count, &s->head);
 	a->list[s->note].end = ATTEMPT_RUNNING;
 	s->sink_head = r->early;
@@ -161,12 +175,13 @@ static void write_head(struct run *r, struct slot *s)
 static enum err_code prepare(struct run *r, struct slot *s, struct err *e)
 {
 	struct attempts *a = r->a;
-	int64_t left_ms = a->deadline_ms - s->begun_ms;
+	int64_t left_ms;
 	enum err_code rc;
 
 	s->shape.target = s->c->route.target;
 	s->shape.beside = s->hedge;
 	rc = a->prepare(a->ctx, s->c, &s->shape, e);
+	left_ms = a->deadline_ms - clock_mono_ms();
 	r->target = s->shape.target;
 	s->conf = a->conf;
 	s->conf.first_byte_ms = s->shape.first_byte_ms;
@@ -214,6 +229,7 @@ static enum err_code start(
 	if (!s)
 		return ERR_NO_MEMORY;
 	*s = (struct slot){ .c = c,
+		.run = r,
 		.probe = probe,
 		.hedge = i > 0,
 		.note = a->count,
@@ -244,7 +260,9 @@ static enum err_code start(
 		.prices = &s->shape.prices,
 		.seed = a->seed,
 		.names_provider = true,
-		.is_hedge = s->hedge };
+		.is_hedge = s->hedge,
+		.on_speech = tell_of_speech,
+		.ctx = s };
 	if (a->rescue != RESCUE_OFF && a->req->stream)
 		call.said = way == RESCUE_BY_NONE ? &s->said : &r->said;
 	if (way != RESCUE_BY_NONE)
@@ -332,8 +350,9 @@ static enum err_code take_end(struct run *r, struct slot *s, struct slot *other,
 		rc = win(r, s, other);
 	else
 		note_end(r, s, rc);
-	if (!rc || rc == ERR_CLIENT_GONE || rc == ERR_BUSY || s->res.spoke) {
+	if (!rc || rc == ERR_CLIENT_GONE || s->res.spoke) {
 		see_off(r, other);
+		r->decided = s;
 		*decided = true;
 		return rc;
 	}
@@ -353,6 +372,8 @@ static struct slot *telling(struct run *r)
 {
 	struct slot *s = r->slots[0], *beside = r->slots[1];
 
+	if (r->decided)
+		return r->decided;
 	if (beside && (beside->res.spoke || r->a->list[beside->note].end == ATTEMPT_OK ||
 			      s->e.code == ERR_OVERTAKEN))
 		return beside;
@@ -407,6 +428,7 @@ static enum err_code keep(struct run *r, enum err_code rc, struct err *e)
 		s->said = NULL;
 	}
 	free_slots(r);
+	r->decided = NULL;
 	atomic_store(&r->client.speaker, NULL);
 	atomic_store(&r->client.watcher, NULL);
 	return rc;

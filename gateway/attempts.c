@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SPLICES_MAX 2 /* attempts to hear the same answer again */
+#define SOON_MS     5000 /* so long one is waited for who may not be asked yet */
+#define PROBE_TRIED 1000 /* attempts at one candidate after which none more is made */
+#define SPLICES_MAX 2    /* attempts to hear the same answer again */
 #define RETRY_LATER_MS \
 	1000 /* said when everybody fails and nobody knows until when; at least this */
 
@@ -71,14 +73,14 @@ static enum err_code all_down(struct run *r, struct err *e)
 {
 	struct attempts *a = r->a;
 	struct buf tried = { .max_bytes = 400 };
-	int64_t wait_ms = r->wait_ms == INT64_MAX ? RETRY_LATER_MS : r->wait_ms;
+	int64_t wait_ms = r->wait_ms == INT64_MAX ? r->retry_after_ms : r->wait_ms;
 	const char *list;
 
 	for (size_t i = 0; i < a->plan->count && a->health; i++) {
 		struct health_look look = health_look(
 			a->health, a->plan->at[i].health, &a->health_conf, clock_mono_ms());
 
-		if (look.wait_ms > 0 && (look.wait_ms < wait_ms || wait_ms == RETRY_LATER_MS))
+		if (look.wait_ms > 0 && (look.wait_ms < wait_ms || !wait_ms))
 			wait_ms = look.wait_ms;
 	}
 	if (wait_ms < RETRY_LATER_MS)
@@ -94,10 +96,24 @@ static enum err_code all_down(struct run *r, struct err *e)
 	return ERR_ALL_DOWN;
 }
 
+/* Is the error about this provider or model only, and not about the request? */
+static bool cannot(const struct run *r, const struct err *e)
+{
+	return e->upstream_status == 404 || e->upstream_status == 410 ||
+	       e->code == ERR_UNSUPPORTED || e->code == ERR_MODEL_NOT_FOUND ||
+	       e->code == ERR_MODEL_UNAVAILABLE || e->code == ERR_CONF ||
+	       (e->code == ERR_CONTEXT_LENGTH && r->c->link > 0);
+}
+
 /* Nobody is left to ask. Always false. */
 static bool is_down(struct run *r, struct err *e)
 {
-	if (r->a->plan->count > 1 && retry_outcome(e) == HEALTH_FAILED)
+	enum health_outcome outcome = retry_outcome(e);
+
+	/* That the last one asked cannot serve it is not why there is no answer. */
+	if (r->a->plan->count > 1 &&
+		(outcome == HEALTH_FAILED ||
+			(r->failed && outcome == HEALTH_NOTHING && cannot(r, e))))
 		(void)all_down(r, e);
 	return false;
 }
@@ -118,6 +134,9 @@ static bool goes_on(struct run *r, struct err *e)
 
 	if (a->count >= a->most)
 		return is_down(r, e);
+	/* One probe is one request. */
+	if (r->probe)
+		facts.tried_here = PROBE_TRIED;
 	facts.other_now = attempt_has_other(r, 0, &facts.other_wait_ms, &facts.same_model_only);
 	plan = retry_decide(&facts);
 	if (plan.next == RETRY_SAME) {
@@ -148,13 +167,16 @@ static bool goes_on(struct run *r, struct err *e)
 static bool may_help(const struct run *r, const struct candidate *c, enum rescue_way way)
 {
 	const struct attempts *a = r->a;
+	struct health_look look;
 
 	if (way == RESCUE_BY_CONTINUE && !rescue_takes_prefill(&c->route.target))
 		return false;
 	if (way == RESCUE_BY_SPLICE && c->link != a->answered->link)
 		return false;
-	return !a->health || c == a->answered ||
-	       health_look(a->health, c->health, &a->health_conf, clock_mono_ms()).wait_ms <= 0;
+	if (!a->health || c == a->answered)
+		return true;
+	look = health_look(a->health, c->health, &a->health_conf, clock_mono_ms());
+	return look.wait_ms <= 0 && !look.probe_due;
 }
 
 /* Asks those who may go on with what was said, one after the other. ERR_OK: the answer is whole. */
@@ -211,6 +233,11 @@ static enum err_code run(struct run *r, struct err *e)
 	enum err_code rc;
 
 	r->c = attempt_pick(r, 0, &r->probe);
+	if (!r->c && r->wait_ms <= SOON_MS && clock_mono_ms() + r->wait_ms < r->a->deadline_ms) {
+		if (pause(r, r->wait_ms, e))
+			return e->code;
+		r->c = attempt_pick(r, 0, &r->probe);
+	}
 	if (!r->c)
 		return all_down(r, e);
 	r->here = 1;
@@ -221,6 +248,19 @@ static enum err_code run(struct run *r, struct err *e)
 			return rescue(r, e);
 	} while (rc && goes_on(r, e));
 	return rc ? e->code : ERR_OK;
+}
+
+/* What a heartbeat sends before anybody has spoken: it names nobody who may yet be replaced. */
+static void set_early_head(struct run *r)
+{
+	bool stream = r->a->req->stream;
+
+	r->early = (struct sink_head){ .status = 200,
+		.length = -1,
+		.streaming = stream,
+		.content_type = stream ? "text/event-stream; charset=utf-8" : "application/json",
+		.extra = r->a->head };
+	r->client.early = &r->early;
 }
 
 /* The client has a part of an answer, and pays for it. */
@@ -246,6 +286,8 @@ enum err_code attempts_run(struct attempts *a, struct err *e)
 		return err_set(e, ERR_NO_MEMORY, "out of memory");
 	a->list = list;
 	job_group_init(&r.group);
+	r.target = a->plan->at[0].route.target;
+	set_early_head(&r);
 	rc = run(&r, e);
 	if (rc && relay_has_begun(&r.client)) {
 		const struct relay_call call = {
@@ -259,7 +301,6 @@ enum err_code attempts_run(struct attempts *a, struct err *e)
 	}
 	job_group_fini(&r.group);
 	said_fini(&r.said);
-	buf_fini(&r.early_head);
 	return rc;
 }
 

@@ -20,7 +20,9 @@ struct slot {
 	size_t note;         /* its place in the list */
 	int64_t begun_ms;
 	int64_t entered_ms; /* when the health was asked */
+	struct run *run;
 	bool probe, hedge, over;
+	bool told;               /* its health, when it began to speak */
 	struct relay_result res; /* when over */
 	struct err e;
 };
@@ -31,8 +33,8 @@ struct run {
 	struct job_group group;
 	struct relay_client client;
 	struct sink_head early;
-	struct buf early_head;
 	struct slot *slots[2]; /* the attempt, and the one beside it */
+	struct slot *decided;  /* whose end was the request's */
 	bool tried[PLAN_MAX];
 	const struct candidate *c; /* whose turn it is */
 	bool probe;                /* it is one */
@@ -40,6 +42,8 @@ struct run {
 	int64_t entered_ms;        /* when the health was asked about who was picked last */
 	int64_t wait_ms;           /* until the soonest of those who may not be asked may be */
 	bool hedged;               /* somebody was asked beside it, or nobody can be */
+	bool failed;               /* a provider has */
+	int64_t retry_after_ms;    /* the soonest that one of them named; 0 = none did */
 	bool spoken;               /* content has gone out, of whomever */
 	struct said *said;         /* that content */
 	struct target target;      /* of the last attempt */

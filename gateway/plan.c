@@ -241,14 +241,19 @@ static void look(struct making *m)
 static enum err_code put_in_order(struct making *m, struct plan *out, struct err *e)
 {
 	uint8_t order[PLAN_MAX];
-	size_t n = m->count == 1 ? 1 : plan_order(m->ask, m->at, m->marks, m->count, order);
+	bool one = m->count == 1 && !(m->ask->wishes && m->ask->wishes->no_fallbacks);
+	size_t n = one ? 1 : plan_order(m->ask, m->at, m->marks, m->count, order);
 	struct candidate *at;
 
-	if (m->count == 1) {
+	if (one) {
 		*out = (struct plan){ m->at, 1 };
 		m->at = NULL;
 		return ERR_OK;
 	}
+	if (!n)
+		return err_param(e, ERR_BAD_REQUEST, "provider.order",
+			"provider.order names nobody who serves %s, and allow_fallbacks is false",
+			m->ask->model);
 	at = malloc(n * sizeof(*at));
 	if (!at)
 		return no_memory(e);

@@ -118,7 +118,7 @@ static void set_job(struct relay *r)
 		.connect_ms = r->conf->connect_ms,
 		.first_byte_ms = r->conf->first_byte_ms,
 		.idle_ms = r->conf->idle_ms,
-		.deadline_mono_ms = clock_mono_ms() + r->conf->deadline_ms,
+		.deadline_mono_ms = r->deadline_mono_ms,
 		.heartbeat_ms = r->conf->heartbeat_ms,
 		.client_stall_ms = r->conf->client_stall_ms,
 	};
@@ -167,6 +167,7 @@ enum err_code relay_start(struct pump *pump, struct job_group *group, const stru
 	r->conf = conf;
 	r->pump = pump;
 	r->group = group;
+	r->deadline_mono_ms = clock_mono_ms() + conf->deadline_ms;
 	rc = sign_begin(&r->sign, call->target, pump, e);
 	r->call.target = &r->sign.target;
 	set_dialect(r);

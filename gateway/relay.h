@@ -87,7 +87,11 @@ struct relay_call {
 	const char *seed;    /* for ids that the provider does not give; NULL = the time */
 	bool names_provider; /* answers and chunks say "provider", unless they do already */
 	bool is_hedge;       /* begun beside another, who looks after the client */
-	struct said **said;  /* notes what goes out; NULL = nobody does */
+	/* Told when its first words go out, from the pump's thread: must not block. NULL = nobody.
+	 */
+	void (*on_speech)(void *ctx, int64_t ttft_us);
+	void *ctx;
+	struct said **said;                /* notes what goes out; NULL = nobody does */
 	const struct relay_before *before; /* NULL = nothing */
 };
 

@@ -40,6 +40,7 @@ struct relay {
 	bool ended;       /* nothing more is to come */
 	bool spoke;       /* its content has gone out */
 	bool whole_ready; /* out holds a whole stream that nobody has sent */
+	int64_t deadline_mono_ms;
 	bool mended;
 	int64_t ttft_us;
 	uint64_t tokens; /* events with text */

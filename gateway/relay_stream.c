@@ -37,7 +37,8 @@ static bool holds_back(const struct relay *r)
 {
 	int64_t hold = r->conf->hold;
 
-	if (r->ended)
+	/* What goes on with words that are out is noted as it comes, and so goes out at once. */
+	if (r->ended || r->call.before)
 		return false;
 	if (!r->worded)
 		return true;
@@ -67,6 +68,8 @@ static enum job_next speak(struct relay *r, struct err *e)
 		atomic_store(&c->watcher, r);
 	}
 	r->spoke = true;
+	if (r->call.on_speech)
+		r->call.on_speech(r->call.ctx, r->ttft_us);
 	str_copy_cut(c->id, sizeof(c->id), r->dialect.id);
 	c->created = r->dialect.created;
 	return begin(r, r->call.head) ? JOB_MORE : gone(e);

@@ -282,10 +282,10 @@ enum err_code wishes_read(const struct chat_req *req, struct wishes *w, struct e
 		 !chat_is_absent(field[CHAT_FALLBACKS].value) ||
 		 !chat_is_absent(field[CHAT_PROVIDER].value) ||
 		 !chat_is_absent(field[CHAT_PROVIDER_OPTIONS].value);
-	if (!w->any)
-		return ERR_OK;
 	w->max_prompt_picousd = w->max_completion_picousd = w->max_request_picousd =
 		w->max_image_picousd = -1;
+	if (!w->any)
+		return ERR_OK;
 	rc = read_models(w, "models", field[CHAT_MODELS].value, e);
 	if (!rc)
 		rc = read_models(w, "fallbacks", field[CHAT_FALLBACKS].value, e);

@@ -8,6 +8,7 @@
 #include "gateway/health_log.h"
 #include "gateway/images.h"
 #include "gateway/policy.h"
+#include "gateway/retry.h"
 #include "gateway/settle.h"
 #include "store/attempts.h"
 
@@ -63,7 +64,6 @@ static const char *model_of(const struct route *route)
 struct asking {
 	struct exchange *x;
 	struct paid *p;
-	bool denies_collection;
 };
 
 /* May this caller have this model from this provider, and can it do what is asked? */
@@ -79,8 +79,9 @@ static enum err_code may(void *ctx, const struct route *route, struct err *e)
 		rc = policy_model(&x->who, slice_of(model_of(route)), e);
 	if (!rc)
 		rc = policy_provider(&x->who, slice_of(route->target.slug), e);
+	/* (What the request itself says of collecting, the plan has seen to.) */
 	if (!rc)
-		rc = policy_collection(&x->who, a->denies_collection, route->provider->collects, e);
+		rc = policy_collection(&x->who, false, route->provider->collects, e);
 	if (!rc && !route->free)
 		rc = policy_may_spend(&x->who, e);
 	if (rc || !a->p->turn)
@@ -129,7 +130,7 @@ static enum err_code make_plan(struct exchange *x, struct paid *p, struct err *e
 		wishes.models[wishes.model_count++] = slice_of(x->auto_model.chain[i]);
 		wishes.any = true;
 	}
-	asking.denies_collection = wishes.no_collection || wishes.zdr;
+
 	return plan_make(&ask, &p->plan, e);
 }
 
@@ -201,7 +202,8 @@ static const struct candidate *dearest(struct paid *p)
 		const struct candidate *c = &p->plan.at[i];
 		struct cost_ask worst = worst_at(p, c);
 
-		if (!c->route.prices && !c->route.free && i && first->route.prices)
+		if (!c->route.prices && !c->route.free && i &&
+			(first->route.free || first->route.prices))
 			continue;
 		plan_move(&p->plan, i, n++);
 		if (c->route.free || cost_worst(c->route.prices, &worst, &cost, NULL))
@@ -449,11 +451,12 @@ void paid_deliver(struct exchange *x, struct paid *p, enum err_code rc, struct e
 	exchange_note(x, 200, rc ? rc : sent);
 }
 
-/* Only what the provider did, and before any content has reached the client. */
+/* Only when the key or its provider is at fault: a refusal of what was asked would be the same
+ * here. And before any content has reached the client. */
 static bool may_fall_back(const struct paid *p, const struct err *e)
 {
 	return p->byok.used && p->byok.info.allow_fallback && !p->tries.res.spoke &&
-	       e->code >= ERR_UPSTREAM_STATUS;
+	       (e->code == ERR_BYOK || retry_outcome(e) != HEALTH_NOTHING);
 }
 
 /* Goes the operator's way, with all that belongs to it. What hinders that leaves the answer as it

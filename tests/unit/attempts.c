@@ -572,6 +572,75 @@ static void a_beginning_that_is_held_back_dies_unseen(void **state)
 
 /* ---- the client ---- */
 
+static bool says_and_dies(struct peer *p)
+{
+	count(p);
+	say_events_head(p);
+	say_chunk(p, CHUNK("{\"role\":\"assistant\",\"content\":\"lo\"}", "null"));
+	reset(p);
+	return false;
+}
+
+static bool dies_in_the_text_then_ends_it(struct peer *p)
+{
+	if (asked_first)
+		return streams(p);
+	return dies_in_the_text(p);
+}
+
+static void nothing_that_was_held_back_is_taken_for_said(void **state)
+{
+	struct asking a = ask_of(true);
+
+	(void)state;
+	a.prefill = true;
+	a.c.conf.hold = 1;
+	first.play = dies_in_the_text_then_ends_it;
+	second.play = says_and_dies;
+	ask(&a);
+	assert_hello(&a, "one:cut, two:cut, two:invalid, one:ok");
+	end_ask(&a);
+}
+
+static bool is_missing(struct peer *p)
+{
+	count(p);
+	reply(p, "404 Not Found", "{\"error\":{\"message\":\"no such model\"}}");
+	return true;
+}
+
+static void that_the_last_one_has_no_such_model_is_not_the_answer(void **state)
+{
+	struct asking a = ask_of(true);
+
+	(void)state;
+	first.play = resets;
+	second.play = is_missing;
+	ask(&a);
+	assert_int_equal(a.c.rc, ERR_ALL_DOWN);
+	end_ask(&a);
+}
+
+static bool is_overloaded_for_30_s(struct peer *p)
+{
+	count(p);
+	reply(p, "503 Overloaded\r\nRetry-After: 30", "{\"error\":{\"message\":\"busy\"}}");
+	return true;
+}
+
+static void the_soonest_time_that_anybody_named_is_told(void **state)
+{
+	struct asking a = ask_of(true);
+
+	(void)state;
+	first.play = is_overloaded_for_30_s;
+	second.play = is_overloaded_for_30_s;
+	ask(&a);
+	assert_int_equal(a.c.rc, ERR_ALL_DOWN);
+	assert_int_equal(a.c.e.retry_after_ms, 30000);
+	end_ask(&a);
+}
+
 static void *leave_soon(void *arg)
 {
 	usleep(150000);
@@ -628,6 +697,9 @@ int main(void)
 		cmocka_unit_test(another_answer_is_never_spliced),
 		cmocka_unit_test(without_rescue_a_broken_stream_is_told),
 		cmocka_unit_test(a_beginning_that_is_held_back_dies_unseen),
+		cmocka_unit_test(nothing_that_was_held_back_is_taken_for_said),
+		cmocka_unit_test(that_the_last_one_has_no_such_model_is_not_the_answer),
+		cmocka_unit_test(the_soonest_time_that_anybody_named_is_told),
 		cmocka_unit_test(a_client_that_leaves_between_attempts_ends_the_request),
 	};
 
