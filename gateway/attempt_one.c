@@ -103,6 +103,12 @@ static void tell_of_speech(void *ctx, int64_t ttft_us)
 	s->probe = false;
 }
 
+/* Has it said nothing all the time? Of a whole answer the head is its first sign of life. */
+static bool is_silent(const struct run *r, const struct slot *s)
+{
+	return r->a->req->stream || relay_is_silent(s->relay);
+}
+
 static void note_end(struct run *r, struct slot *s, enum err_code rc)
 {
 	struct attempt *at = &r->a->list[s->note];
@@ -129,8 +135,8 @@ static void note_end(struct run *r, struct slot *s, enum err_code rc)
 	if (rc == ERR_OVERTAKEN)
 		/* Who was silent so long that another was asked has failed. */
 		tell_health(r, s,
-			s->hedge || s->res.ttft_us || !r->a->req->stream ? HEALTH_NOTHING
-									 : HEALTH_FAILED);
+			s->hedge || s->res.ttft_us || !is_silent(r, s) ? HEALTH_NOTHING
+								       : HEALTH_FAILED);
 	else
 		tell_health(r, s, outcome);
 }

@@ -10,7 +10,7 @@
 
 #define SOON_MS     5000 /* so long one is waited for who may not be asked yet */
 #define PROBE_TRIED 1000 /* attempts at one candidate after which none more is made */
-#define SPLICES_MAX 2    /* attempts to hear the same answer again */
+#define SPLICES_MAX 3    /* attempts to hear the same answer again */
 #define RETRY_LATER_MS \
 	1000 /* said when everybody fails and nobody knows until when; at least this */
 

@@ -38,7 +38,8 @@ struct attempt {
 };
 
 /* Appends "openai:503, anthropic:ok". A failure without status is named by its error: "timeout",
- * "connect", "closed", "invalid"; who was still silent when another was asked, "slow". */
+ * "connect", "closed", "invalid", "error" (under status 200); who was still silent when another was
+ * asked, "slow". */
 void attempts_write(const struct attempt *at, size_t n, struct buf *out);
 
 /* What one candidate is sent, made ready by prepare(). */

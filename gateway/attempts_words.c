@@ -20,6 +20,8 @@ static const char *word_of(const struct attempt *at, char number[12])
 		return number;
 	}
 	switch (at->error) {
+	case ERR_UPSTREAM_STATUS: /* under status 200 */
+		return "error";
 	case ERR_UPSTREAM_CONNECT:
 		return "connect";
 	case ERR_UPSTREAM_TLS:

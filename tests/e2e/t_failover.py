@@ -53,7 +53,7 @@ FAULTS = (
     ("body=garbage", 1, "invalid"),
     ("body=html", 1, "invalid"),
     ("body=empty", 1, "invalid"),
-    ("body=error200", 1, "upstream_status"),
+    ("body=error200", 1, "error"),
     ("gzip", 1, "invalid"),
 )
 # The same, of streams that begin as if all were well.
@@ -63,7 +63,7 @@ STREAM_FAULTS = (
     ("cut=1", 1, "closed"),
     ("nothing", 1, "closed"),
     ("malformed=1", 1, "invalid"),
-    ("error_event=0", 1, "upstream_status"),
+    ("error_event=0", 1, "error"),
     ("reset_after=1", 1, "closed"),
 )
 

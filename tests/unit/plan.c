@@ -355,6 +355,12 @@ static void a_refusal_names_the_wish_that_left_nobody(void **state)
 		"provider.only leaves no provider for anthropic/claude-sonnet-4.6: it is served "
 		"by bedrock, anthropic");
 	check_refused(&b, SONNET,
+		",\"provider\":{\"order\":[\"mistral\"],\"allow_fallbacks\":false}",
+		ERR_BAD_REQUEST, "provider.order", "names nobody");
+	check_refused(&b, "deepseek/deepseek-v4-pro",
+		",\"provider\":{\"order\":[\"mistral\"],\"allow_fallbacks\":false}",
+		ERR_BAD_REQUEST, "provider.order", "names nobody");
+	check_refused(&b, SONNET,
 		",\"provider\":{\"only\":[\"bedrock\"],\"ignore\":[\"amazon-bedrock\"]}",
 		ERR_BAD_REQUEST, "provider.ignore", "served by bedrock");
 	check_refused(&b, SONNET, ",\"provider\":{\"quantizations\":[\"fp8\"]}", ERR_BAD_REQUEST,

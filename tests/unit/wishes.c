@@ -62,6 +62,8 @@ static void who_wishes_nothing_has_no_wishes(void **state)
 		assert_false(wishes.any);
 		assert_int_equal(wishes.model_count, 0);
 		assert_null(wishes.for_routers);
+		assert_int_equal(wishes.max_prompt_picousd, -1);
+		assert_int_equal(wishes.max_completion_picousd, -1);
 	}
 }
 
