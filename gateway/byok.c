@@ -238,6 +238,7 @@ enum err_code byok_route(struct byok *keys, const struct catalog *c, const char 
 		u->used = true;
 		return lead_to(u, c, providers, &by[i], model, r, e);
 	}
+	buf_fini(&u->secret); /* 8 KiB that an open stream does not need */
 	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#define STALE_MS (3 * CATALOG_LIVE_LOOK_MS)
+
 /* What tells one state of a file from another; all 0 = it is not there. */
 struct mark {
 	dev_t device;
@@ -28,7 +30,9 @@ struct catalog_live {
 	struct copy *newest;
 	struct mark marks[CATALOG_FILES]; /* of the files that newest, or the last failure, is of */
 	int64_t look_ms;                  /* monotonic, when to look again */
+	int64_t seen_ms;                  /* when they were looked at last */
 	bool is_reading;                  /* somebody is */
+	pthread_cond_t read;              /* that has ended */
 };
 
 static void look(const struct catalog_files *files, struct mark marks[CATALOG_FILES])
@@ -101,6 +105,7 @@ enum err_code catalog_live_open(
 	l->conf = conf;
 	l->look_ms = now_mono_ms + CATALOG_LIVE_LOOK_MS;
 	pthread_mutex_init(&l->lock, NULL);
+	pthread_cond_init(&l->read, NULL);
 	rc = catalog_find_files(conf, &l->files, e);
 	/* Looked at before they are read: what changes in between is read once more. */
 	if (!rc)
@@ -121,6 +126,7 @@ void catalog_live_close(struct catalog_live *l)
 		return;
 	if (l->newest)
 		end(l->newest);
+	pthread_cond_destroy(&l->read);
 	pthread_mutex_destroy(&l->lock);
 	free(l);
 }
@@ -190,7 +196,13 @@ struct catalog_copy *catalog_live_take(struct catalog_live *l, int64_t now_mono_
 		pthread_mutex_unlock(&l->lock);
 		look_again(l);
 		pthread_mutex_lock(&l->lock);
+		l->seen_ms = now_mono_ms;
+		pthread_cond_broadcast(&l->read);
 	}
+	/* Mostly the copy before is good enough; but not one that nobody has looked after for long.
+	 */
+	while (l->is_reading && now_mono_ms - l->seen_ms > STALE_MS)
+		pthread_cond_wait(&l->read, &l->lock);
 	copy = l->newest;
 	copy->users++;
 	pthread_mutex_unlock(&l->lock);

@@ -7,7 +7,8 @@
  *
  * Ownership: a copy stays as it is from its taking to its dropping, whatever comes after it.
  * Threads:   any. Blocking: at most once a second a take looks at the files, and reads them if they
- *            have changed; others meanwhile go on with the copy before.
+ *            have changed; others meanwhile go on with the copy before, unless nobody has looked
+ * for seconds.
  */
 #ifndef GATEWAY_CATALOG_LIVE_H
 #define GATEWAY_CATALOG_LIVE_H

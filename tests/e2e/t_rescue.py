@@ -138,7 +138,7 @@ def another_answer_is_never_spliced(site):
     told = open_fresh(site, broken_off(openai="cut=6", vercel="word=u", openrouter="word=v"))
     check_broken_stream(told, "upstream_disconnect")
     assert told.text() == "t0 t1 t2 t3 t4", told.text()
-    assert counts(site) == (2, 1, 0), counts(site)
+    assert counts(site) == (2, 1, 1), counts(site)
     site.fake.reset()
     told = open_fresh(site, broken_off(openai="cut=6 times=1\n@fake at=openai every=2 word=u"))
     check_stream(told)
@@ -152,7 +152,7 @@ def when_nobody_can_rescue_it_the_end_is_an_error(site):
     told = stream(site, "tokens=12 cut=6", model=fresh(), headers=key)
     check_broken_stream(told, "upstream_disconnect")
     assert told.text() == "t0 t1 t2 t3 t4", told.text()
-    assert counts(site) == (2, 1, 0), counts(site)
+    assert counts(site) == (2, 1, 1), counts(site)
     assert "billed" in told.errors[0]["error"]["message"], told.errors
     data = generation(site, key, told.head)
     assert data["attempts"][0]["outcome"] == "cut", data["attempts"]
