@@ -112,7 +112,6 @@ static bool is_silent(const struct run *r, const struct slot *s)
 static void note_end(struct run *r, struct slot *s, enum err_code rc)
 {
 	struct attempt *at = &r->a->list[s->note];
-
 	enum health_outcome outcome = rc ? retry_outcome(&s->e) : HEALTH_OK;
 
 	/* The request's own deadline says nothing about who was asked last. */

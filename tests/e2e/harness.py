@@ -1,6 +1,7 @@
 """What every test stands on: the registry, temporary folders, processes and their end."""
 
 import ctypes
+import fcntl
 import fnmatch
 import os
 import random
@@ -56,6 +57,24 @@ def wait_for(what, seconds, f, pause=0.02):
         time.sleep(pause)
 
 
+_taken = []  # files of the ports we chose, locked for as long as we live
+
+
+def _is_mine(port):
+    """Takes the port among all that choose ports here: several runs choose at the same time, and
+    a server binds what was chosen only later."""
+    folder = Path(tempfile.gettempdir()) / f"tollgate-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    lock = open(folder / str(port), "w", encoding="ascii")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        return False
+    _taken.append(lock)
+    return True
+
+
 def free_port():
     """A port nobody has now, below those that the system gives to outgoing connections: one of
     them would be taken again before a server binds it."""
@@ -67,6 +86,7 @@ def free_port():
                 s.bind(("127.0.0.1", port))
             except OSError:
                 continue
+        if _is_mine(port):
             return port
 
 
