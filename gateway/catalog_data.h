@@ -55,9 +55,9 @@ struct catalog_same {
 
 /* Whose models are best asked for where. */
 struct catalog_family {
-	const char *prefix;          /* of ids: "anthropic/" */
-	struct json_object *order;   /* an array of slugs of ours; NULL = none */
-	const char *routers;         /* JSON: the same in the words of routers; NULL = none */
+	const char *prefix;        /* of ids: "anthropic/" */
+	struct json_object *order; /* an array of slugs of ours; NULL = none */
+	const char *routers;       /* JSON: the same in the words of routers; NULL = none */
 };
 
 struct catalog_model_more {
@@ -130,11 +130,11 @@ struct catalog {
 	struct json_object *auto_features;             /* modes by the name of a feature */
 	struct auto_model *autos;
 	size_t auto_count;
-	/* Of a self-test (selftest.h): its models stand behind models[model_count - 1], its providers
-	 * behind providers[provider_count - 1]. */
+	/* Of a self-test (selftest.h): its models stand behind models[model_count - 1], its
+	 * providers behind providers[provider_count - 1]. */
 	size_t selftest_count;
 	struct json_object *selftest_tree; /* NULL = no such file */
-	struct catalog_owned *owned; /* everything else that was allocated */
+	struct catalog_owned *owned;       /* everything else that was allocated */
 };
 
 /* Zeroed memory that lives as long as the catalogue; NULL without memory. */
@@ -186,8 +186,8 @@ MUST_CHECK enum err_code catalog_load_files(const struct conf *conf, const struc
 /* Reads which providers are drained (drains.h), once all are known; the file may be missing. */
 MUST_CHECK enum err_code catalog_read_drained(struct catalog *c, const char *file, struct err *e);
 
-/* Reads what a self-test adds (selftest.h), behind everything else; the file may be missing. What is
- * wrong with it is logged, and it counts as missing. */
+/* Reads what a self-test adds (selftest.h), behind everything else; the file may be missing. What
+ * is wrong with it is logged, and it counts as missing. */
 void catalog_read_selftest(struct catalog *c, const char *file, int64_t wall_ms);
 
 /* The name of a setting of a provider, such as "Z_AI_API_KEY" of "z-ai" and "_API_KEY". */

@@ -97,14 +97,18 @@ enum job_next relay_send_out(struct relay *r, struct err *e)
 	return state == SINK_FULL ? JOB_FULL : JOB_MORE;
 }
 
+static void blank_out(char *at, const char *end, char ch)
+{
+	while (at < end && (at = memchr(at, ch, (size_t)(end - at))))
+		*at = ' ';
+}
+
 void relay_end_event(struct buf *out, size_t begin)
 {
-	char *at, *end = out->data + out->len;
-
-	for (at = out->data + begin; at && (at = memchr(at, '\n', (size_t)(end - at)));)
-		*at = ' ';
-	for (at = out->data + begin; at && (at = memchr(at, '\r', (size_t)(end - at)));)
-		*at = ' ';
+	if (out->len > begin) {
+		blank_out(out->data + begin, out->data + out->len, '\n');
+		blank_out(out->data + begin, out->data + out->len, '\r');
+	}
 	buf_append(out, "\n\n", 2);
 }
 

@@ -364,7 +364,7 @@ static enum err_code write_body(const struct sending *s, struct err *e)
 	if (req->stream && !q->no_stream_options)
 		write_stream_options(req, s->out);
 	buf_char(s->out, '}');
-	return rc;
+	return ERR_OK;
 }
 
 /* Requests with the same prompt go to the same machine, which has its beginning cached. What is no

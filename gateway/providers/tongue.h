@@ -79,9 +79,9 @@ struct target {
 	const char *public_id;   /* the model's id for the client */
 	const char *native_id;   /* what the provider calls it */
 	int64_t max_output;      /* tokens the model may write; 0 = unknown */
-	const char *prefers;     /* of routers: whom to ask first unless the client says, a JSON array
-				  * in their words; NULL = they choose */
-	bool prefill;            /* the model goes on with an assistant's message that comes last */
+	const char *prefers; /* of routers: whom to ask first unless the client says, a JSON array
+			      * in their words; NULL = they choose */
+	bool prefill;        /* the model goes on with an assistant's message that comes last */
 	bool forgets_signatures; /* the provider refused those of thoughts: none is sent back */
 };
 

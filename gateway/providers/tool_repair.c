@@ -65,7 +65,8 @@ static bool next_message(struct json_iter *it, struct message *m)
 	if (p >= it->end || *p != '{')
 		return false;
 	*m = (struct message){ .object = { JSON_OBJECT, { p, 0 } } };
-	members = (struct json_iter){ .p = ++p, .end = it->end, .object = true };
+	p++;
+	members = (struct json_iter){ .p = p, .end = it->end, .object = true };
 	for (; json_iter_next(&members, &key, &v); p = v.raw.ptr + v.raw.len) {
 		if (json_str_is(key, "role"))
 			m->role = json_str_is(v.raw, "assistant") ? ASSISTANT

@@ -52,7 +52,7 @@ static struct slice end_of(const char *delta)
 static struct said *told(const char *const *deltas)
 {
 	struct said *s = NULL;
-	struct chunk c;
+	struct chunk c = { "" };
 
 	for (; *deltas; deltas++) {
 		make(&c, "old", *deltas, "null");
@@ -66,7 +66,7 @@ static void expect_take(
 	struct rescue *r, const char *delta, enum rescue_take take, const char *want)
 {
 	struct slice out;
-	struct chunk c;
+	struct chunk c = { "" };
 
 	assert_int_equal(rescue_chunk(r, text_of(delta), &out), take);
 	if (take != RESCUE_PASS)
@@ -75,8 +75,8 @@ static void expect_take(
 	assert_int_equal(out.len, strlen(c.text));
 	assert_memory_equal(out.ptr, c.text, out.len);
 }
-#define HOLDS(r, delta)        expect_take(r, delta, RESCUE_HOLD, NULL)
-#define DIFFERS(r, delta)      expect_take(r, delta, RESCUE_DIFFERS, NULL)
+#define HOLDS(r, delta)        expect_take(r, delta, RESCUE_HOLD, "")
+#define DIFFERS(r, delta)      expect_take(r, delta, RESCUE_DIFFERS, "")
 #define PASSES(r, delta, want) expect_take(r, delta, RESCUE_PASS, want)
 
 /* ---- a client that adds up ---- */
@@ -84,6 +84,7 @@ static void expect_take(
 /* All that the choice has come to, as one text. */
 static void add_up(const struct said *s, struct buf *out)
 {
+	assert_non_null(s);
 	buf_reset(out);
 	buf_printf(out, "%s%s|", s->role ? "assistant" : "", s->finished ? " finished" : "");
 	buf_slice_append(out, buf_slice(&s->text));

@@ -487,7 +487,7 @@ static void an_account_may_be_a_callers_own_text(void **state)
 	struct vertex *v = new_vertex(); /* writes the file */
 	struct vertex *own, *bad = vertex_new_of_text(SLICE("{\"type\":\"service_account\"}"));
 	struct buf text = { 0 };
-	char bytes[8192];
+	char bytes[8192] = "";
 	FILE *f = fopen(path, "rb");
 
 	(void)state;
