@@ -29,7 +29,8 @@
 struct worker {
 	struct worker *next; /* in the list of idle ones */
 	sem_t wake;          /* posted once by whoever took it off that list */
-	int fd;              /* what to serve; -1 = nothing */
+	_Atomic int fd; /* what to serve; -1 = nothing. Atomic for the thread sanitizer alone, which
+			 * does not know that sem_clockwait() orders */
 };
 
 struct pool {
