@@ -137,9 +137,4 @@ static inline bool relay_has_begun(const struct relay_client *c)
 	return sink_has_begun(c->sink);
 }
 
-/* All of it for one attempt, alone: starts it, waits, and writes the failure into res->ending. */
-MUST_CHECK enum err_code relay_chat(struct pump *pump, const struct relay_conf *conf,
-	const struct relay_call *call, const char *request_id, struct relay_result *res,
-	struct err *e);
-
 #endif

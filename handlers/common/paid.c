@@ -130,7 +130,6 @@ static enum err_code make_plan(struct exchange *x, struct paid *p, struct err *e
 		wishes.models[wishes.model_count++] = slice_of(x->auto_model.chain[i]);
 		wishes.any = true;
 	}
-
 	return plan_make(&ask, &p->plan, e);
 }
 
@@ -412,7 +411,7 @@ enum err_code paid_relay(struct exchange *x, struct paid *p, struct err *e)
 	t->health_conf = health_log_conf(c);
 	t->begun_ms = x->started_us / 1000;
 	t->deadline_ms = t->begun_ms + conf_int(c, CONF_DEADLINE);
-	t->most += (unsigned)conf_int(c, CONF_RETRY_MAX) + 1;
+	t->most = (unsigned)t->count + (unsigned)conf_int(c, CONF_RETRY_MAX) + 1;
 	t->rescue = p->turn ? RESCUE_OFF : (enum conf_rescue)conf_int(c, CONF_RESCUE);
 	t->limits = &limits;
 	t->byok = p->byok.used;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "tests/unit/played_pump.h"
+#include "tests/unit/relay_alone.h"
 
 #define MODEL "us.anthropic.claude-sonnet-4-20250514-v1:0"
 #define BASE  "https://bedrock-runtime.us-east-1.amazonaws.com"

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 #include "tests/unit/played_pump.h"
+#include "tests/unit/relay_alone.h"
 
 #define STUDIO "https://generativelanguage.googleapis.com/v1beta"
 #define VERTEX "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/google"

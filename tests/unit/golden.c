@@ -37,6 +37,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "tests/unit/played_pump.h"
+#include "tests/unit/relay_alone.h"
 
 #define FIXTURES "tests/fixtures/"
 

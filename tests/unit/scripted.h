@@ -8,6 +8,7 @@
 #include "gateway/chat.h"
 #include "gateway/providers/openai_like.h"
 #include "gateway/relay.h"
+#include "tests/unit/relay_alone.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
