@@ -11,123 +11,7 @@
 
 #define WARNINGS_MAX 32
 
-#define SECOND INT64_C(1000)
-#define MINUTE (60 * SECOND)
-#define HOUR   (60 * MINUTE)
-#define KIB    INT64_C(1024)
-#define MIB    (1024 * KIB)
-#define GIB    (1024 * MIB)
-
-/* The shortest limit of a wait: what a test needs, and long enough for a loopback answer. */
-#define WAIT_MIN 50
-
 #define HOLD_TOKENS_MAX 1000 /* GATEWAY_HOLD in tokens */
-
-#define CHOICE(id, standard, words, help) \
-	[CONF_##id] = { CONF_##id, "GATEWAY_" #id, CONF_CHOICE, standard, 0, 0, false, help, words }
-#define ROW(id, type, standard, min, max, secret, help) \
-	[CONF_##id] = { CONF_##id, "GATEWAY_" #id, CONF_##type, standard, min, max, secret, help, \
-		NULL }
-
-static const struct conf_row rows[CONF_COUNT] = {
-	ROW(HOME, PATH, "./var", 0, 0, false,
-		"Folder for everything that is kept: keys, ledger and state."),
-	ROW(CATALOGUE, PATH, "", 0, 0, false,
-		"Folder with models.json and providers.json. Empty: found beside the programs."),
-	ROW(LOG, PATH, "", 0, 0, false, "File for the log. Empty: standard error."),
-	ROW(API_KEYS, LIST, "", 0, 0, true,
-		"Keys of callers, name=key,name2=key2; each key has at least 16 characters."),
-	ROW(MASTER_KEY, LIST, "", 0, 0, true,
-		"What users' own provider keys are encrypted with: 32 bytes in base64."),
-	ROW(DEMO, SWITCH_AUTO, "auto", 0, 0, false,
-		"Offer the demonstration models. auto: while no other provider is configured."),
-	ROW(DEMO_PACE, DURATION, "30ms", 0, 10 * SECOND, false,
-		"Pause between two tokens of the demonstration models."),
-	ROW(PROVIDERS, LIST, "", 0, 0, false,
-		"Providers to use, by their short names. Empty: every one that has a key."),
-	ROW(WEIGHTS, LIST, "", 0, 0, false,
-		"Shares of requests, a number for each name in GATEWAY_PROVIDERS. Empty: in "
-		"order."),
-	CHOICE(STRATEGY, "weighted", "weighted|cost|latency",
-		"Which of the providers of a model comes first."),
-	ROW(STICKY, SWITCH, "on", 0, 0, false,
-		"Keep a conversation at one provider while it is healthy, for its prompt cache."),
-	ROW(FALLBACKS, STRING, "", 0, 0, false,
-		"Models to try in place of another: model=model2,model3; several parted by ;"),
-	ROW(RETRY_MAX, INTEGER, "3", 0, 20, false,
-		"Attempts after the first one, at the same provider or elsewhere. 0: none."),
-	ROW(HEALTH_CHECK_INTERVAL, DURATION, "30s", SECOND, HOUR, false,
-		"How long a failing provider is left alone before one request asks it again."),
-	ROW(HEALTH_PROBE, SWITCH, "off", 0, 0, false,
-		"Ask such a provider for its list of models, instead of waiting for a request."),
-	ROW(BREAKER_PERCENT, INTEGER, "50", 1, 100, false,
-		"Share of failures at which a provider's model is taken out of rotation."),
-	ROW(BREAKER_MIN, INTEGER, "5", 1, 10000, false,
-		"Fewest recent requests to a provider's model by which it is judged."),
-	CHOICE(RESCUE, "continue", "off|splice|continue",
-		"What is done when a stream dies after text has gone out."),
-	ROW(HOLD, HOLD_BACK, "0", 0, MINUTE, false,
-		"Hold the beginning of a stream back, for so many tokens or so long. 0: not at "
-		"all."),
-	ROW(THREADS, INTEGER, "1024", 1, 16384, false,
-		"Requests one process handles at once; more are answered 503."),
-	ROW(MAX_BODY, BYTES, "32m", KIB, GIB, false, "Largest request body; a larger one is 413."),
-	ROW(MAX_DEPTH, INTEGER, "100", 8, 1000, false, "Deepest nesting of a JSON request."),
-	ROW(MAX_KEYS, INTEGER, "65536", 16, 1000000, false,
-		"Most keys in the objects of a JSON request that are open at one time."),
-	ROW(MAX_EVENT, BYTES, "16m", 4 * KIB, GIB, false,
-		"Largest single event in a provider's stream."),
-	ROW(MAX_ANSWER, BYTES, "64m", 4 * KIB, GIB, false,
-		"Largest answer of a provider that is not a stream."),
-	ROW(BODY_TIMEOUT, DURATION, "60s", WAIT_MIN, HOUR, false,
-		"Longest wait for a request body to arrive."),
-	ROW(CONNECT_TIMEOUT, DURATION, "5s", WAIT_MIN, 5 * MINUTE, false,
-		"Longest wait for a connection to a provider, TLS included."),
-	ROW(FIRST_TOKEN_TIMEOUT, DURATION, "10s", WAIT_MIN, 24 * HOUR, false,
-		"Wait for a first token after which a fallback is asked beside the provider."),
-	ROW(FIRST_BYTE_TIMEOUT, DURATION, "120s", WAIT_MIN, 24 * HOUR, false,
-		"Longest wait for the first byte of a provider's answer."),
-	ROW(IDLE_TIMEOUT, DURATION, "30s", WAIT_MIN, 24 * HOUR, false,
-		"Longest silence of a provider between two parts of its answer."),
-	ROW(DEADLINE, DURATION, "600s", WAIT_MIN, 24 * HOUR, false,
-		"Longest time one request may take in all."),
-	ROW(HEARTBEAT, DURATION, "10s", 0, 10 * MINUTE, false,
-		"Comment sent to a streaming client while the provider is silent. 0: none."),
-	ROW(HEARTBEAT_JSON, SWITCH, "off", 0, 0, false,
-		"Send white space to a waiting client that did not ask for a stream."),
-	ROW(CLIENT_STALL, DURATION, "120s", WAIT_MIN, 24 * HOUR, false,
-		"How long a client may take nothing before its request is ended."),
-	ROW(DRAIN, DURATION, "30s", 0, HOUR, false,
-		"Time for running requests to finish at shutdown; 6s under mod_fcgid unless set."),
-	ROW(CORS_ORIGINS, LIST, "", 0, 0, false,
-		"Web origins whose pages may call the gateway, or *. Empty: none."),
-	ROW(TRUSTED_PROXIES, NETWORKS, "", 0, 0, false,
-		"Addresses or networks whose X-Forwarded-For is believed. Empty: none."),
-	ROW(HTTP2, SWITCH, "on", 0, 0, false, "Use HTTP/2 with providers that offer it."),
-	ROW(PROXY, STRING, "", 0, 0, false,
-		"Proxy for all calls to providers: http://, https:// or socks5://host:port."),
-	ROW(CA_FILE, PATH, "", 0, 0, false,
-		"Certificates trusted for providers, PEM. Empty: the system's."),
-	ROW(SYNC, DURATION, "100ms", 0, MINUTE, false,
-		"Longest time a written ledger line may stay out of the disk. 0: each waits for "
-		"it."),
-	ROW(JOURNAL_KEEP, SWITCH, "off", 0, 0, false,
-		"Keep folded journal segments, compressed, in GATEWAY_HOME/archive."),
-	ROW(FREE_PER_HOUR, INTEGER, "200", 0, 65535, false,
-		"Requests to free models in any hour from one address without a key. 0: none."),
-	ROW(IPV6_PREFIX, INTEGER, "64", 16, 128, false,
-		"Bits of an IPv6 address by which a caller without a key is known."),
-	ROW(FETCH_IMAGES, SWITCH, "off", 0, 0, false,
-		"Fetch images that requests name by URL, for providers that take none."),
-	ROW(FETCH_ALLOW, NETWORKS, "", 0, 0, false,
-		"Addresses or networks that may be fetched from although they are not public."),
-	ROW(FETCH_COUNT, INTEGER, "16", 1, 1000, false, "Most images fetched for one request."),
-	ROW(FETCH_MAX, BYTES, "10m", KIB, GIB, false, "Largest image that is fetched."),
-	ROW(FETCH_TIMEOUT, DURATION, "15s", WAIT_MIN, 10 * MINUTE, false,
-		"Longest time to fetch all images of one request."),
-	ROW(BUY_CREDITS_URL, STRING, "", 0, 0, false,
-		"Where callers can buy credit; told to who has none left. Empty: nowhere."),
-};
 
 struct value {
 	char *text; /* as written, paths made absolute; NULL = the default's text */
@@ -158,8 +42,8 @@ static void free_wiped(char *text)
 static const struct conf_row *row_named(const char *name)
 {
 	for (size_t i = 0; i < CONF_COUNT; i++)
-		if (strcmp(rows[i].name, name) == 0)
-			return &rows[i];
+		if (strcmp(conf_rows()[i].name, name) == 0)
+			return &conf_rows()[i];
 	return NULL;
 }
 
@@ -177,6 +61,22 @@ static const char *from_environment(const char *name)
 
 /* ---- the accepted values, in words ---- */
 
+/* Millionths as a decimal number: "0.95". */
+static void write_decimal(struct buf *out, int64_t millionths)
+{
+	char digits[8];
+	size_t len = 6;
+
+	buf_int(out, millionths / 1000000);
+	(void)snprintf(digits, sizeof(digits), "%06d", (int)(millionths % 1000000));
+	while (len && digits[len - 1] == '0')
+		len--;
+	if (len) {
+		buf_char(out, '.');
+		buf_append(out, digits, len);
+	}
+}
+
 static void write_number(struct buf *out, enum conf_type type, int64_t n)
 {
 	static const struct unit {
@@ -184,15 +84,19 @@ static void write_number(struct buf *out, enum conf_type type, int64_t n)
 		int64_t factor;
 		const char *name;
 	} units[] = {
-		{ CONF_BYTES, GIB, "g" },
-		{ CONF_BYTES, MIB, "m" },
-		{ CONF_BYTES, KIB, "k" },
-		{ CONF_DURATION, HOUR, "h" },
-		{ CONF_DURATION, MINUTE, "m" },
-		{ CONF_DURATION, SECOND, "s" },
+		{ CONF_BYTES, INT64_C(1) << 30, "g" },
+		{ CONF_BYTES, INT64_C(1) << 20, "m" },
+		{ CONF_BYTES, INT64_C(1) << 10, "k" },
+		{ CONF_DURATION, INT64_C(3600000), "h" },
+		{ CONF_DURATION, INT64_C(60000), "m" },
+		{ CONF_DURATION, INT64_C(1000), "s" },
 		{ CONF_DURATION, 1, "ms" },
 	};
 
+	if (type == CONF_DECIMAL) {
+		write_decimal(out, n);
+		return;
+	}
 	for (size_t i = 0; n && i < sizeof(units) / sizeof(units[0]); i++) {
 		if (units[i].type != type || n % units[i].factor)
 			continue;
@@ -220,6 +124,9 @@ static void write_accepted(struct buf *out, const struct conf_row *row)
 		break;
 	case CONF_DURATION:
 		buf_str(out, "a duration (seconds, or with ms, s, m, h, d)");
+		break;
+	case CONF_DECIMAL:
+		buf_str(out, "a number");
 		break;
 	case CONF_STRING:
 	case CONF_PATH:
@@ -271,6 +178,25 @@ static bool read_hold_back(struct slice text, int64_t most_ms, int64_t *out)
 	return true;
 }
 
+/* "0.95" in millionths; at most six decimals. */
+static bool read_decimal(struct slice text, int64_t *out)
+{
+	struct slice rest = text, whole = slice_cut(&rest, '.');
+	int64_t n, part = 0, unit = 1000000;
+	bool has_point = whole.len < text.len;
+
+	if (!str_int(whole, 0, 1000000, &n) || (has_point && (!rest.len || rest.len > 6)))
+		return false;
+	for (size_t i = 0; i < rest.len; i++) {
+		if (rest.ptr[i] < '0' || rest.ptr[i] > '9')
+			return false;
+		unit /= 10;
+		part += (rest.ptr[i] - '0') * unit;
+	}
+	*out = n * 1000000 + part;
+	return true;
+}
+
 static bool read_number(const struct conf_row *row, struct slice text, int64_t *out)
 {
 	bool on, ok = false;
@@ -293,6 +219,9 @@ static bool read_number(const struct conf_row *row, struct slice text, int64_t *
 		break;
 	case CONF_DURATION:
 		ok = str_duration(text, &n) && n >= row->min && n <= row->max;
+		break;
+	case CONF_DECIMAL:
+		ok = read_decimal(text, &n) && n >= row->min && n <= row->max;
 		break;
 	case CONF_SWITCH_AUTO:
 	case CONF_SWITCH:
@@ -452,7 +381,7 @@ static enum err_code find_file(struct conf *c, struct err *e)
 	rc = read_file(c, path, e);
 	if (rc == ERR_NOT_FOUND) {
 		snprintf(path, sizeof(path), "%s/gateway.conf",
-			home ? home : rows[CONF_HOME].standard);
+			home ? home : conf_rows()[CONF_HOME].standard);
 		rc = read_file(c, path, e);
 	}
 	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
@@ -520,7 +449,7 @@ enum err_code conf_load(struct conf **out, struct err *e)
 	c->program_dir = find_program_dir();
 	rc = c->program_dir ? find_file(c, e) : no_memory(e);
 	for (size_t i = 0; !rc && i < CONF_COUNT; i++)
-		rc = settle(c, &rows[i], e);
+		rc = settle(c, &conf_rows()[i], e);
 	if (rc) {
 		conf_fini(c);
 		return rc;
@@ -578,11 +507,6 @@ enum conf_origin conf_text_origin(const struct conf *c, const char *name)
 	if (from_environment(name))
 		return CONF_FROM_ENVIRONMENT;
 	return conf_text(c, name) ? CONF_FROM_FILE : CONF_FROM_DEFAULT;
-}
-
-const struct conf_row *conf_rows(void)
-{
-	return rows;
 }
 
 const char *conf_file(const struct conf *c)

@@ -1,6 +1,6 @@
 /* base/conf.h - settings: from the environment first, then from the configuration file.
  *
- * One table (conf.c) says name, type, default, range and help of every GATEWAY_* setting;
+ * One table (conf_rows.c) says name, type, default, range and help of every GATEWAY_* setting;
  * `tollgate config` and the manual page are made from it. Providers' variables
  * (OPENAI_API_KEY, <SLUG>_BASE_URL, …) have no row: conf_text() finds them by name in the
  * same two places.
@@ -70,6 +70,28 @@ enum conf_id {
 	CONF_FETCH_MAX,
 	CONF_FETCH_TIMEOUT,
 	CONF_BUY_CREDITS_URL,
+	CONF_CACHE_TTL,
+	CONF_CACHE_MAX_SIZE,
+	CONF_CACHE_MAX_BYTES,
+	CONF_CACHE_MAX_ANSWER,
+	CONF_CACHE_BACKEND,
+	CONF_CACHE_URL,
+	CONF_CACHE_SCOPE,
+	CONF_CACHE_REPLAY,
+	CONF_CACHE_PACE,
+	CONF_CACHE_TOOL_CALLS,
+	CONF_CACHE_MAX_TEMPERATURE,
+	CONF_COALESCE,
+	CONF_COALESCE_BILL,
+	CONF_SEMANTIC_CACHE,
+	CONF_SEMANTIC_THRESHOLD,
+	CONF_SEMANTIC_TIMEOUT,
+	CONF_SEMANTIC_MAX_SIZE,
+	CONF_EMBEDDING_MODEL,
+	CONF_STORE,
+	CONF_STORE_FAIL,
+	CONF_STORE_TIMEOUT,
+	CONF_STORE_PREFIX,
 	CONF_COUNT
 };
 
@@ -84,12 +106,18 @@ enum conf_type {
 	CONF_LIST,        /* comma-separated */
 	CONF_NETWORKS,    /* the same, of addresses, blocks and "unix" (base/ip.h) */
 	CONF_CHOICE,      /* one of the words of the row; value is its number */
+	CONF_DECIMAL,     /* a number with up to six decimals; value in millionths */
 	CONF_HOLD_BACK,   /* a number of tokens, > 0, or a duration: its milliseconds, < 0 */
 };
 
 /* The words of settings that are a choice, in their order. */
 enum conf_strategy { STRATEGY_WEIGHTED, STRATEGY_COST, STRATEGY_LATENCY };
 enum conf_rescue { RESCUE_OFF, RESCUE_SPLICE, RESCUE_CONTINUE };
+enum conf_cache_backend { BACKEND_AUTO, BACKEND_GDBM, BACKEND_MEMORY, BACKEND_REDIS };
+enum conf_cache_scope { SCOPE_KEY, SCOPE_USER, SCOPE_ORG, SCOPE_GLOBAL };
+enum conf_replay { REPLAY_INSTANT, REPLAY_PACED };
+enum conf_bill { BILL_LEADER, BILL_EACH };
+enum conf_store_fail { STORE_FAIL_CLOSED, STORE_FAIL_OPEN };
 
 enum conf_origin {
 	CONF_FROM_DEFAULT,
