@@ -31,6 +31,7 @@ static const struct row {
 	[ERR_TOO_LARGE] = { "too_large", 413, "request_too_large", false },
 	[ERR_MEDIA_TYPE] = { "media_type", 415, "unsupported_media_type", false },
 	[ERR_RATE_LIMITED] = { "rate_limited", 429, "rate_limit_exceeded", true },
+	[ERR_NOT_CACHED] = { "not_cached", 504, "not_cached", false },
 	[ERR_CLIENT_GONE] = { "client_gone", 499, "client_disconnect", false },
 	[ERR_OVERTAKEN] = { "overtaken", 500, "internal_error", false },
 	[ERR_INTERNAL] = { "internal", 500, "internal_error", true },

@@ -41,6 +41,7 @@ enum err_code {
 	ERR_TOO_LARGE,         /* 413 */
 	ERR_MEDIA_TYPE,        /* 415 */
 	ERR_RATE_LIMITED,      /* 429 */
+	ERR_NOT_CACHED,        /* 504: only a remembered answer was wanted (RFC 9111 5.2.1.7) */
 	ERR_CLIENT_GONE,       /* 499: log only */
 	ERR_OVERTAKEN,         /* inside the program only: another attempt was faster */
 	/* ours */

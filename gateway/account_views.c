@@ -171,7 +171,10 @@ void account_view_generation(const char *id, const struct record *r,
 	usd(out, "total_cost", s->cost_microusd);
 	usd(out, "usage", s->cost_microusd);
 	usd(out, "upstream_inference_cost", s->upstream_microusd);
-	null(out, "cache_discount");
+	if (s->flags & RECORD_CACHE_HIT)
+		usd(out, "cache_discount", s->saved_microusd);
+	else
+		null(out, "cache_discount");
 	integer(out, "tokens_prompt", s->tokens[RECORD_PROMPT]);
 	integer(out, "tokens_completion", s->tokens[RECORD_COMPLETION]);
 	integer(out, "native_tokens_prompt", s->tokens[RECORD_PROMPT]);

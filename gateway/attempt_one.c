@@ -265,6 +265,7 @@ static enum err_code start(
 		.prices = &s->shape.prices,
 		.seed = a->seed,
 		.names_provider = true,
+		.keeps = a->keeps,
 		.is_hedge = s->hedge,
 		.on_speech = tell_of_speech,
 		.ctx = s };

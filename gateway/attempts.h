@@ -73,6 +73,7 @@ struct attempts {
 	enum conf_rescue rescue;
 	const struct json_limits *limits; /* of bodies made here */
 	bool byok;
+	bool keeps; /* the answer may be given again: see relay_result.hit_usage */
 	/* Makes *shape, which starts as { 0 }, for a candidate; it is ended here in any case. */
 	enum err_code (*prepare)(
 		void *ctx, const struct candidate *c, struct attempt_shape *shape, struct err *e);

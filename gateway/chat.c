@@ -161,6 +161,7 @@ enum err_code chat_parse(
 		[CHAT_FALLBACKS] = "fallbacks",
 		[CHAT_PROVIDER] = "provider",
 		[CHAT_PROVIDER_OPTIONS] = "providerOptions",
+		[CHAT_CACHE] = "cache",
 	};
 	int64_t limit = 0;
 	enum err_code rc;

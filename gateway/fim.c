@@ -25,6 +25,7 @@ static enum err_code scan(
 		[CHAT_FALLBACKS] = "fallbacks",
 		[CHAT_PROVIDER] = "provider",
 		[CHAT_PROVIDER_OPTIONS] = "providerOptions",
+		[CHAT_CACHE] = "cache",
 	};
 	enum err_code rc;
 

@@ -46,6 +46,14 @@ static void cost_members(const struct cost *cost, struct buf *out)
 		buf_reset(out);
 }
 
+static void put_hit_usage(const struct relay *r, struct relay_result *res)
+{
+	if (!r->call.keeps)
+		return;
+	res->hit_usage.max_bytes = r->dialect.usage_json.len + 2048;
+	dialect_write_usage_object(&r->dialect, SLICE("\"cost\":0"), &res->hit_usage);
+}
+
 /* ---- the end of a stream ---- */
 
 /* Usage for those who asked, and the mark of a whole answer. */
@@ -282,6 +290,7 @@ static enum err_code take_whole(struct relay *r, struct relay_result *res, struc
 		cost_members(&res->cost, &cost);
 		fits = answer_put_usage(&r->dialect, buf_slice(&cost), a) && put_provider(r, a);
 		buf_fini(&cost);
+		put_hit_usage(r, res);
 		return fits ? ERR_OK
 			    : err_set(e, ERR_NO_MEMORY, "the answer does not fit into memory");
 	}
@@ -336,6 +345,7 @@ enum err_code relay_end(struct relay *r, struct relay_result *res, struct err *e
 	} else if (r->call.req->stream) {
 		count_usage(r, res, true);
 		put_ending(r, res);
+		put_hit_usage(r, res);
 	}
 	r->status = res->upstream_status;
 	res->complete = !rc;
@@ -376,4 +386,5 @@ void relay_result_fini(struct relay_result *r)
 {
 	answer_fini(&r->answer);
 	buf_fini(&r->ending);
+	buf_fini(&r->hit_usage);
 }

@@ -66,6 +66,8 @@ struct relay_result {
 	/* What is to follow what the client has: usage and [DONE], or the error. It is the
 	 * caller's to send, once the request is in the books. */
 	struct buf ending;
+	struct buf hit_usage; /* the usage object of this answer when it is given again, for
+			       * nothing; when the call keeps it */
 };
 void relay_result_fini(struct relay_result *r);
 
@@ -86,6 +88,7 @@ struct relay_call {
 					  * byok: a refusal of the key is the client's affair */
 	const char *seed;    /* for ids that the provider does not give; NULL = the time */
 	bool names_provider; /* answers and chunks say "provider", unless they do already */
+	bool keeps;          /* the answer may be given again: hit_usage is wanted */
 	bool is_hedge;       /* begun beside another, who looks after the client */
 	/* Told when its first words go out, from the pump's thread: must not block. NULL = nobody.
 	 */

@@ -120,6 +120,7 @@ static void fill(struct ledger *l, struct ledger_now now, const struct settle_fa
 		.asked_model = name(l, now, f->asked_model),
 		.cost_microusd = amount(f->cost->microusd),
 		.upstream_microusd = amount(f->cost->market_microusd),
+		.saved_microusd = amount(f->saved_microusd),
 		.latency_ms = fit(f->latency_ms),
 		.ttft_ms = fit(f->ttft_ms),
 		.generation_ms = f->ttft_ms > 0 ? fit(f->latency_ms - f->ttft_ms) : 0,
@@ -127,6 +128,7 @@ static void fill(struct ledger *l, struct ledger_now now, const struct settle_fa
 		.status = (uint16_t)f->status,
 		.flags = (uint16_t)((f->stream ? RECORD_STREAM : 0) | (f->free ? RECORD_FREE : 0) |
 				    (f->byok ? RECORD_BYOK : 0) |
+				    (f->cache_hit ? RECORD_CACHE_HIT : 0) |
 				    (f->client_gone ? RECORD_CLIENT_GONE : 0)),
 		.usage_state = (uint8_t)state_of(u),
 		.attempts = (uint8_t)(f->attempts < 255 ? f->attempts : 255),

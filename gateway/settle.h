@@ -22,6 +22,8 @@ struct settle_facts {
 	const char *finish_reason; /* "" = none */
 	int status;                /* HTTP, towards the client */
 	bool stream, free, client_gone;
+	bool cache_hit;         /* the answer was there already */
+	int64_t saved_microusd; /* of a hit: what it had cost */
 	bool byok;          /* with the caller's own key */
 	unsigned attempts;  /* upstream calls */
 	int64_t latency_ms; /* request received to its end */

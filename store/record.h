@@ -80,7 +80,8 @@ struct record_settle {
 	uint8_t attempts;      /* upstream calls, failed ones included */
 	uint8_t finish_reason; /* the caller's enumeration */
 	uint8_t spare_byte;
-	uint8_t spare[80];
+	int64_t saved_microusd; /* of a hit: what the answer had cost */
+	uint8_t spare[72];
 };
 
 struct record_credit {

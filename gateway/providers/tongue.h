@@ -41,6 +41,7 @@ enum chat_field {
 	CHAT_FALLBACKS,
 	CHAT_PROVIDER,
 	CHAT_PROVIDER_OPTIONS,
+	CHAT_CACHE, /* wishes about remembered answers; see gateway/cache_key.h */
 	CHAT_FIELDS
 };
 

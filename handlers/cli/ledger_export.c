@@ -154,6 +154,7 @@ static void fields(struct writer *w, const struct record *r, const struct record
 	money(w, "cost_usd", s != NULL, v->cost_microusd);
 	money(w, "upstream_cost_usd", s != NULL, v->upstream_microusd);
 	money(w, "reserved_usd", s != NULL, v->reserved_microusd);
+	money(w, "saved_usd", s != NULL, v->saved_microusd);
 	text(w, "price_version", slice_of(version));
 	integer(w, "latency_ms", s != NULL, v->latency_ms);
 	integer(w, "ttft_ms", v->ttft_ms != 0, v->ttft_ms);

@@ -1,0 +1,35 @@
+/* gateway/tee.h - a client's sink that keeps what goes through it: for remembering the answer, and
+ * for those who follow the request.
+ *
+ * What is kept are the events of a stream, without comments; nothing of a client that reads a whole
+ * answer, which does not come through a sink. When the client leaves while others follow, the
+ * sink does not say so: the call goes on for them, and tee_client_is_gone() tells the caller.
+ *
+ * Threads: as a sink. Blocking: never. The tee's client outlives it.
+ */
+#ifndef GATEWAY_TEE_H
+#define GATEWAY_TEE_H
+
+#include "base/sink.h"
+#include "store/flights.h"
+
+struct tee {
+	struct sink sink; /* what attempts write to */
+	struct sink *client;
+	struct flight *flight; /* NULL = nobody can follow */
+	struct flight_who who; /* of the answer, as it began */
+	struct buf events;     /* failed: there was too much to keep */
+	bool keeps;            /* events are wanted; else they only go to the flight */
+	bool told;             /* the flight knows who */
+	bool begun;            /* perhaps after the client had left */
+	bool gone;             /* the client has left */
+};
+
+/* max_bytes of events. */
+void tee_init(
+	struct tee *t, struct sink *client, struct flight *flight, bool keeps, size_t max_bytes);
+void tee_fini(struct tee *t);
+
+bool tee_client_is_gone(const struct tee *t);
+
+#endif
