@@ -30,6 +30,29 @@ void crypto_sha256(struct slice text, uint8_t out[SHA256_BYTES])
 	OPENSSL_cleanse(&ctx, sizeof(ctx));
 }
 
+_Static_assert(sizeof(SHA256_CTX) <= sizeof(struct crypto_hash), "OpenSSL's state fits into ours");
+
+static SHA256_CTX *state_of(struct crypto_hash *h)
+{
+	return (SHA256_CTX *)(void *)h->opaque;
+}
+
+void crypto_hash_begin(struct crypto_hash *h)
+{
+	must(SHA256_Init(state_of(h)));
+}
+
+void crypto_hash_add(struct crypto_hash *h, struct slice piece)
+{
+	must(SHA256_Update(state_of(h), piece.len ? piece.ptr : "", piece.len));
+}
+
+void crypto_hash_end(struct crypto_hash *h, uint8_t out[SHA256_BYTES])
+{
+	must(SHA256_Final(out, state_of(h)));
+	OPENSSL_cleanse(h, sizeof(*h));
+}
+
 /* RFC 2104. */
 void crypto_hmac_sha256(struct slice key, struct slice text, uint8_t out[SHA256_BYTES])
 {

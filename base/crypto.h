@@ -13,6 +13,15 @@
 #define CRYPTO_TAG_BYTES 16
 
 void crypto_sha256(struct slice text, uint8_t out[SHA256_BYTES]);
+
+/* The same of a text that comes in pieces. Needs no end but crypto_hash_end(). */
+struct crypto_hash {
+	uint64_t opaque[14];
+};
+void crypto_hash_begin(struct crypto_hash *h);
+void crypto_hash_add(struct crypto_hash *h, struct slice piece);
+void crypto_hash_end(struct crypto_hash *h, uint8_t out[SHA256_BYTES]); /* wipes h */
+
 void crypto_hmac_sha256(struct slice key, struct slice text, uint8_t out[SHA256_BYTES]);
 void crypto_random(void *out, size_t n);
 

@@ -29,6 +29,24 @@ static void sha256_agrees_with_the_standard(void **state)
 		"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 }
 
+/* FIPS 180-4: 448 bits, cut into two at every place. */
+static void a_hash_of_pieces_is_that_of_the_whole(void **state)
+{
+	const struct slice text = SLICE("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq");
+	struct crypto_hash h;
+	uint8_t out[SHA256_BYTES];
+
+	(void)state;
+	for (size_t cut = 0; cut <= text.len; cut++) {
+		crypto_hash_begin(&h);
+		crypto_hash_add(&h, slice_first(text, cut));
+		crypto_hash_add(&h, slice_from(text, cut));
+		crypto_hash_end(&h, out);
+		assert_hex(out, sizeof(out),
+			"248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+	}
+}
+
 /* RFC 4231 cases 1, 2 and 6 (a key longer than a block), and the empty key. */
 static void hmac_agrees_with_the_standard(void **state)
 {
@@ -204,6 +222,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sha256_agrees_with_the_standard),
+		cmocka_unit_test(a_hash_of_pieces_is_that_of_the_whole),
 		cmocka_unit_test(hmac_agrees_with_the_standard),
 		cmocka_unit_test(a_sealed_text_of_the_contract_is_opened),
 		cmocka_unit_test(a_sealed_text_that_was_touched_does_not_open),
