@@ -65,7 +65,7 @@ enum err_code embeddings_parse(
 {
 	struct json_member dimensions = { .name = "dimensions" };
 	struct json_member want[] = { { .name = "model" }, { .name = "input" },
-		{ .name = "encoding_format" }, { .name = "dimensions" } };
+		{ .name = "encoding_format" }, { .name = "dimensions" }, { .name = "cache" } };
 	struct json_value format;
 	int64_t ignored;
 	enum err_code rc;
@@ -79,6 +79,7 @@ enum err_code embeddings_parse(
 		return rc;
 	req->field[CHAT_MODEL] = want[0];
 	req->field[CHAT_MESSAGES] = want[1];
+	req->field[CHAT_CACHE] = want[4];
 	format = want[2].value;
 	dimensions = want[3];
 	rc = chat_read_model(want[0].value, req->model, e);

@@ -44,8 +44,7 @@ static void add_money(struct admission *a, const struct identity *who)
 		};
 }
 
-/* An address as a number; IPv6 without the bits a caller can change at will. */
-static uint64_t address_number(const struct ip *ip, int64_t prefix_bits)
+uint64_t limits_address_number(const struct ip *ip, int64_t prefix_bits)
 {
 	static const uint8_t v4[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
 	uint8_t hash[SHA256_BYTES];
@@ -69,7 +68,7 @@ void limits_collect(const struct limits_conf *conf, const struct limits_who *who
 	const struct key_info *key = who->identity->key;
 
 	if (!key) {
-		add(a, ACCOUNT_ADDRESS, address_number(who->address, conf->ipv6_prefix_bits),
+		add(a, ACCOUNT_ADDRESS, limits_address_number(who->address, conf->ipv6_prefix_bits),
 			LEDGER_REQUESTS_HOUR, conf->free_per_hour);
 		return;
 	}

@@ -54,6 +54,10 @@ MUST_CHECK enum err_code limits_admit(struct ledger *l, struct ledger_now now,
 	const struct limits_conf *conf, const struct limits_who *who,
 	const struct limits_what *what, struct admission *a, struct err *e);
 
+/* An address as a number; IPv6 without the bits a caller can change at will. NULL = nobody knows.
+ */
+uint64_t limits_address_number(const struct ip *ip, int64_t prefix_bits);
+
 /* Adds the limits that apply to a->limits without reserving anything: for ledger_look(). */
 void limits_collect(const struct limits_conf *conf, const struct limits_who *who, bool free,
 	struct admission *a);

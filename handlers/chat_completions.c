@@ -20,11 +20,13 @@ static enum err_code read_request(struct exchange *x, struct paid *p, struct err
 {
 	struct json_limits limits = paid_json_limits(x->front->conf);
 	struct slice body;
-	enum err_code rc = paid_read_body(x, &body, e);
+	enum err_code rc = exchange_auth(x, e);
 
+	if (!rc)
+		rc = paid_read_body(x, &body, e);
 	if (rc)
 		return rc;
-	rc = chat_parse(body, &limits, &p->req, e);
+	rc = p->parse(body, &limits, &p->req, e);
 	paid_note(x, p);
 	if (!rc)
 		rc = auto_model_apply(x, p, e);
@@ -41,15 +43,9 @@ static enum err_code read_request(struct exchange *x, struct paid *p, struct err
 
 static void handle(struct exchange *x)
 {
-	struct paid p = { 0 };
-	struct err e = { 0 };
+	struct paid p = { .kind = "chat", .parse = chat_parse };
 
-	if (exchange_auth(x, &e) || read_request(x, &p, &e) || paid_route(x, &p, &e) ||
-		paid_admit(x, &p, &e))
-		exchange_error(x, &e);
-	else
-		paid_answer(x, &p);
-	paid_fini(&p);
+	paid_serve(x, &p, read_request);
 }
 
 int main(int argc, char **argv)

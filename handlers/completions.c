@@ -26,26 +26,33 @@ static enum err_code find_endpoint(const struct exchange *x, bool *fim, struct e
 }
 
 /* FIM is for those who have a key, whatever the model costs. */
-static enum err_code enter(struct exchange *x, bool fim, struct err *e)
+static enum err_code enter(struct exchange *x, bool *fim, struct err *e)
 {
-	enum err_code rc = exchange_auth(x, e);
+	enum err_code rc = find_endpoint(x, fim, e);
 
-	if (!rc && fim)
+	if (!rc)
+		rc = exchange_auth(x, e);
+	if (!rc && *fim)
 		rc = auth_may_use(&x->caller, false, exchange_server_hint(x), e);
 	return rc;
 }
 
-static enum err_code read_request(struct exchange *x, struct paid *p, bool fim, struct err *e)
+static enum err_code read_request(struct exchange *x, struct paid *p, struct err *e)
 {
 	struct json_limits limits = paid_json_limits(x->front->conf);
 	struct slice body;
-	enum err_code rc = paid_read_body(x, &body, e);
+	bool fim;
+	enum err_code rc = enter(x, &fim, e);
 
+	if (!rc)
+		rc = paid_read_body(x, &body, e);
 	if (rc)
 		return rc;
-	rc = fim ? fim_parse(body, &limits, &p->req, e) : fim_parse_text(body, &limits, &p->req, e);
-	paid_note(x, p);
+	p->kind = fim ? "fim" : "text";
+	p->parse = fim ? fim_parse : fim_parse_text;
 	p->turn = fim ? fim_route : fim_route_text;
+	rc = p->parse(body, &limits, &p->req, e);
+	paid_note(x, p);
 	p->prompt_tokens = chat_estimate_prompt_tokens(&p->req);
 	p->ask.prompt_tokens = (int64_t)p->req.body.len; /* a token is at least one byte */
 	return rc;
@@ -54,15 +61,8 @@ static enum err_code read_request(struct exchange *x, struct paid *p, bool fim, 
 static void handle(struct exchange *x)
 {
 	struct paid p = { 0 };
-	struct err e = { 0 };
-	bool fim;
 
-	if (find_endpoint(x, &fim, &e) || enter(x, fim, &e) || read_request(x, &p, fim, &e) ||
-		paid_route(x, &p, &e) || paid_admit(x, &p, &e))
-		exchange_error(x, &e);
-	else
-		paid_answer(x, &p);
-	paid_fini(&p);
+	paid_serve(x, &p, read_request);
 }
 
 int main(int argc, char **argv)

@@ -7,13 +7,14 @@ static enum err_code read_request(struct exchange *x, struct paid *p, struct err
 {
 	struct json_limits limits = paid_json_limits(x->front->conf);
 	struct slice body;
-	enum err_code rc = paid_read_body(x, &body, e);
+	enum err_code rc = exchange_auth(x, e);
 
+	if (!rc)
+		rc = paid_read_body(x, &body, e);
 	if (rc)
 		return rc;
-	rc = embeddings_parse(body, &limits, &p->req, e);
+	rc = p->parse(body, &limits, &p->req, e);
 	paid_note(x, p);
-	p->turn = embeddings_route;
 	p->prompt_tokens = chat_estimate_prompt_tokens(&p->req);
 	p->ask.prompt_tokens = (int64_t)p->req.body.len; /* a token is at least one byte */
 	p->no_output = true;
@@ -22,15 +23,11 @@ static enum err_code read_request(struct exchange *x, struct paid *p, struct err
 
 static void handle(struct exchange *x)
 {
-	struct paid p = { 0 };
-	struct err e = { 0 };
+	struct paid p = {
+		.kind = "embeddings", .parse = embeddings_parse, .turn = embeddings_route
+	};
 
-	if (exchange_auth(x, &e) || read_request(x, &p, &e) || paid_route(x, &p, &e) ||
-		paid_admit(x, &p, &e))
-		exchange_error(x, &e);
-	else
-		paid_answer(x, &p);
-	paid_fini(&p);
+	paid_serve(x, &p, read_request);
 }
 
 int main(int argc, char **argv)

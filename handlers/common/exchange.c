@@ -135,8 +135,8 @@ void exchange_fini(struct exchange *x)
 	log_int(&line, "cost_microusd", x->cost_microusd);
 	log_int(&line, "bytes_in", (int64_t)x->bytes_in);
 	log_int(&line, "bytes_out", (int64_t)request_bytes_out(x->rq));
-	buf_str(&line,
-		x->stream ? ",\"stream\":true,\"cache\":null" : ",\"stream\":false,\"cache\":null");
+	buf_str(&line, x->stream ? ",\"stream\":true" : ",\"stream\":false");
+	log_str(&line, "cache", x->cache);
 	if (x->attempts.len) {
 		log_name(&line, "attempts");
 		buf_json_str(&line, buf_slice(&x->attempts));
@@ -345,7 +345,8 @@ bool exchange_cors(struct exchange *x)
 	if (strcmp(request_method(x->rq), "OPTIONS") != 0 ||
 		!request_header(x->rq, "Access-Control-Request-Method")) {
 		head_add(&x->head, "Access-Control-Expose-Headers",
-			"X-Request-Id, X-Provider, X-Model, X-Attempts, Retry-After, "
+			"X-Request-Id, X-Provider, X-Model, X-Attempts, X-Cache, X-Cache-TTL, "
+			"X-Cache-Key, X-Cache-Similarity, Age, Retry-After, "
 			"retry-after-ms, x-should-retry");
 		return false;
 	}

@@ -297,7 +297,9 @@ int front_main(int argc, char **argv, const struct front_spec *spec)
 		_exit(status);
 	stop_keeper();
 	pump_stop(pumping.pump);
+	front_close_caches();
 	close_books();
+	books_close_redis();
 	plan_conf_fini(front.plans);
 	byok_close(front.byok);
 	keys_close(front.keys);

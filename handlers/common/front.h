@@ -16,7 +16,9 @@
 #include "gateway/catalog_live.h"
 #include "gateway/plan.h"
 #include "store/byok.h"
+#include "store/flights.h"
 #include "store/ledger.h"
+#include "store/vectors.h"
 #include "gateway/upstream.h"
 
 struct exchange;
@@ -74,6 +76,7 @@ struct exchange {
 	int64_t ttft_us;     /* monotonic; 0 = none */
 	struct usage usage;
 	int64_t cost_microusd;
+	const char *cache; /* "hit" …; NULL = it had no part in it */
 	uint64_t bytes_in; /* of the request's body */
 	bool stream;
 };
@@ -87,6 +90,12 @@ struct pump *front_pump(struct err *e);
 /* The ledger of this process, opened at the first call that succeeds. NULL with *e (ERR_STORE,
  * ERR_BUSY). */
 struct ledger *front_ledger(struct err *e);
+
+/* The caches of this process, each opened at the first call; NULL: it cannot be had now. */
+struct cache *front_cache(const struct front *f);
+struct flights *front_flights(const struct front *f);
+struct vectors *front_vectors(const struct front *f);
+void front_close_caches(void);
 
 /* Finds out who is calling: x->caller and, for FRONT_KEYS with an organisation named, for whom. */
 MUST_CHECK enum err_code exchange_auth(struct exchange *x, struct err *e);

@@ -10,6 +10,7 @@
 #include "gateway/policy.h"
 #include "gateway/retry.h"
 #include "gateway/settle.h"
+#include "handlers/common/remember.h"
 #include "store/attempts.h"
 
 #include <stdlib.h>
@@ -53,9 +54,7 @@ void paid_note(struct exchange *x, const struct paid *p)
 
 /* ---- who serves it ---- */
 
-/* The model's id in the catalogue, however the client wrote it, so that policies and reports know
- * it by one name. */
-static const char *model_of(const struct route *route)
+const char *paid_model(const struct route *route)
 {
 	return route->model ? route->model->id : route->target.public_id;
 }
@@ -76,7 +75,7 @@ static enum err_code may(void *ctx, const struct route *route, struct err *e)
 	enum err_code rc = auth_may_use(&x->caller, route->free, exchange_server_hint(x), e);
 
 	if (!rc)
-		rc = policy_model(&x->who, slice_of(model_of(route)), e);
+		rc = policy_model(&x->who, slice_of(paid_model(route)), e);
 	if (!rc)
 		rc = policy_provider(&x->who, slice_of(route->target.slug), e);
 	/* (What the request itself says of collecting, the plan has seen to.) */
@@ -153,7 +152,9 @@ static enum err_code plan_own(struct exchange *x, struct paid *p, struct err *e)
 	return may(&asking, &c->route, e);
 }
 
-enum err_code paid_route(struct exchange *x, struct paid *p, struct err *e)
+/* Finds who serves p->req.model, with the caller's own key when there is one (FRONT_BYOK), and what
+ * may stand in; the caller may have all of them. */
+static enum err_code choose_route(struct exchange *x, struct paid *p, struct err *e)
 {
 	struct route turned;
 	enum err_code rc = ERR_OK;
@@ -216,7 +217,9 @@ static const struct candidate *dearest(struct paid *p)
 	return dearest;
 }
 
-enum err_code paid_admit(struct exchange *x, struct paid *p, struct err *e)
+/* Reserves what the request may cost at the dearest of them, which with a key of the caller's own
+ * is no money, and tells the client where its limits stand. */
+static enum err_code admit(struct exchange *x, struct paid *p, struct err *e)
 {
 	const struct conf *c = x->front->conf;
 	const struct candidate *at = dearest(p);
@@ -269,7 +272,10 @@ static void keep_attempts(struct exchange *x, const struct paid *p)
 	buf_fini(&json);
 }
 
-void paid_settle(struct exchange *x, struct paid *p)
+/* Writes the request into the ledger, whatever became of it. To be called before the answer ends: a
+ * process that is killed here has not answered, and one that has answered has written what it cost.
+ */
+static void settle(struct exchange *x, struct paid *p)
 {
 	struct relay_result *res = &p->tries.res;
 	const struct route *route = &asked(p)->route;
@@ -277,7 +283,7 @@ void paid_settle(struct exchange *x, struct paid *p)
 	struct ledger *l = front_ledger(&e);
 	const struct settle_facts facts = { .identity = &x->who,
 		.provider = route->target.slug,
-		.model = model_of(route),
+		.model = paid_model(route),
 		.asked_model = x->model,
 		.usage = &res->usage,
 		.cost = &res->cost,
@@ -389,7 +395,9 @@ static enum err_code prepare(
 	return rc ? rc : put_images_inline(a->x, a->p, front_pump(e), shape, e);
 }
 
-enum err_code paid_relay(struct exchange *x, struct paid *p, struct err *e)
+/* Asks one after the other for the answer; a stream reaches the client meanwhile, but for its end.
+ */
+static enum err_code run_attempts(struct exchange *x, struct paid *p, struct err *e)
 {
 	const struct conf *c = x->front->conf;
 	struct json_limits limits = paid_json_limits(c);
@@ -403,7 +411,9 @@ enum err_code paid_relay(struct exchange *x, struct paid *p, struct err *e)
 	t->plan = &p->plan;
 	t->conf = relay_settings(c);
 	t->req = &p->req;
-	t->client = request_sink(x->rq);
+	t->client = remember_sink(p, request_sink(x->rq));
+	t->keeps = p->remember != NULL;
+	t->spoken = remember_spoken(p);
 	t->head = buf_slice(&x->head);
 	t->request_id = x->request_id;
 	t->seed = x->ledger_id;
@@ -426,7 +436,9 @@ enum err_code paid_relay(struct exchange *x, struct paid *p, struct err *e)
 	return rc;
 }
 
-void paid_deliver(struct exchange *x, struct paid *p, enum err_code rc, struct err *e)
+/* Gives the client what it has not got yet: the end of a stream, or everything. rc, e: of
+ * run_attempts. */
+static void deliver(struct exchange *x, struct paid *p, enum err_code rc, struct err *e)
 {
 	const struct relay_result *res = &p->tries.res;
 	/* Who has left, or was given up after a long wait, is not waited for again. */
@@ -469,13 +481,14 @@ __attribute__((noinline)) static enum err_code fall_back(
 	struct err hindrance;
 	struct ledger *l = front_ledger(&hindrance);
 
+	remember_stop(p);
 	p->byok = (struct byok_use){ .used = false };
 	p->plan = (struct plan){ .count = 0 };
 	if (!l || make_plan(x, p, &hindrance))
 		goto stay;
 	ledger_release(l, &admission.lease);
 	x->head.len = p->head_bytes;
-	if (paid_admit(x, p, &hindrance)) {
+	if (admit(x, p, &hindrance)) {
 		/* Into the books goes what was done. */
 		x->head.len = p->head_bytes;
 		head_add(&x->head, "X-Generation-Id", x->ledger_id);
@@ -486,7 +499,7 @@ __attribute__((noinline)) static enum err_code fall_back(
 	p->tries.answered = NULL;
 	byok_use_fini(&key);
 	p->own = own; /* the attempts that were made speak of it */
-	return paid_relay(x, p, e);
+	return run_attempts(x, p, e);
 stay:
 	plan_fini(&p->plan);
 	p->plan = own;
@@ -495,20 +508,53 @@ stay:
 	return e->code;
 }
 
-void paid_answer(struct exchange *x, struct paid *p)
+/* A provider is asked. When the caller's own key fails, and its owner allows that, the operator's
+ * is tried before the client is told. */
+static void ask(struct exchange *x, struct paid *p)
 {
 	struct err e = { 0 };
-	enum err_code rc = paid_relay(x, p, &e);
+	enum err_code rc = run_attempts(x, p, &e), told;
 
 	if (rc && may_fall_back(p, &e))
 		rc = fall_back(x, p, &e);
-	paid_settle(x, p);
-	paid_deliver(x, p, rc, &e);
+	told = rc;
+	if (!rc && remember_client_is_gone(p)) {
+		told = err_set(&e, ERR_CLIENT_GONE, "the client has left");
+		exchange_note(x, 200, told);
+	}
+	settle(x, p);
+	remember_keep(x, p, rc);
+	deliver(x, p, told, &e);
+}
+
+static void answer(struct exchange *x, struct paid *p)
+{
+	struct err e = { 0 };
+
+	switch (remember_look(x, p, &e)) {
+	case REMEMBER_ASK:
+		ask(x, p);
+		break;
+	case REMEMBER_REFUSED:
+		ledger_release(front_ledger(&(struct err){ 0 }), &p->admission.lease);
+		exchange_error(x, &e);
+		break;
+	case REMEMBER_ANSWERED:
+		break;
+	}
 	(void)ledger_tick(front_ledger(&e), ledger_now(), NULL);
 }
 
-void paid_fini(struct paid *p)
+void paid_serve(struct exchange *x, struct paid *p,
+	enum err_code (*read)(struct exchange *x, struct paid *p, struct err *e))
 {
+	struct err e = { 0 };
+
+	if (read(x, p, &e) || remember_begin(x, p, &e) || choose_route(x, p, &e) || admit(x, p, &e))
+		exchange_error(x, &e);
+	else
+		answer(x, p);
+	remember_fini(p);
 	attempts_fini(&p->tries);
 	plan_fini(&p->plan);
 	plan_fini(&p->own);
