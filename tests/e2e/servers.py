@@ -37,6 +37,9 @@ SETTINGS = {
     "GATEWAY_CORS_ORIGINS": "https://app.example.com",
     "GATEWAY_MAX_EVENT": "1m",
     "GATEWAY_MAX_ANSWER": "8m",
+    # Every request is to reach the fake provider, but where it is about caches.
+    "GATEWAY_CACHE_TTL": "0",
+    "GATEWAY_COALESCE": "off",
     "OPENAI_API_KEY": PROVIDER_KEY,
     "ZAI_API_KEY": PROVIDER_KEY,
     "MISTRAL_API_KEY": PROVIDER_KEY,
@@ -84,6 +87,7 @@ PROFILES = {
     "body": {"GATEWAY_BODY_TIMEOUT": "500ms"},
     "demo": {"GATEWAY_DEMO": "on", "GATEWAY_DEMO_PACE": "20ms"},
     "quiet": {"GATEWAY_HEARTBEAT": "0"},
+    "cache": {"GATEWAY_CACHE_TTL": "300", "GATEWAY_COALESCE": "on"},
     "once": {"GATEWAY_HEARTBEAT": "0", "GATEWAY_RETRY_MAX": "0"},
     "texts": {
         "CODESTRAL_API_KEY": PROVIDER_KEY,
