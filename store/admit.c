@@ -175,7 +175,7 @@ static void look(const struct admit_subject *s, struct ledger_limit *limit, stru
 	limit->remaining = left > 0 ? left : 0;
 }
 
-static enum err_code refuse(
+enum err_code admit_refuse(
 	const struct ledger_limit *limit, const struct ledger_refusal *refusal, struct err *e)
 {
 	const struct kind *k = &kinds[limit->kind];
@@ -235,7 +235,7 @@ enum err_code admit_decide(struct admit *a, const struct hot *h, struct ledger_n
 
 		look(s, &ask->limits[i], now, refused ? 0 : ask->microusd);
 	}
-	return refused ? refuse(&ask->limits[refusal->limit], refusal, e) : ERR_OK;
+	return refused ? admit_refuse(&ask->limits[refusal->limit], refusal, e) : ERR_OK;
 }
 
 enum err_code admit_look(

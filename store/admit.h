@@ -33,6 +33,10 @@ MUST_CHECK enum err_code admit_check(const struct ledger_ask *ask, struct err *e
 MUST_CHECK enum err_code admit_decide(struct admit *a, const struct hot *h, struct ledger_now now,
 	struct ledger_ask *ask, struct ledger_refusal *refusal, struct err *e);
 
+/* Says what a refusal means: ERR_NO_CREDIT or ERR_RATE_LIMITED. */
+MUST_CHECK enum err_code admit_refuse(
+	const struct ledger_limit *limit, const struct ledger_refusal *refusal, struct err *e);
+
 /* Only fills remaining and reset_ms. */
 MUST_CHECK enum err_code admit_look(
 	const struct hot *h, struct ledger_now now, struct ledger_ask *ask, struct err *e);

@@ -16,6 +16,7 @@
 #define BOOKS_FOLD_WAIT_MS  10000
 #define BOOKS_BUILD_WAIT_MS 10000
 #define BOOKS_SPARE_RECORDS 256 /* room kept beyond one record for each open reservation */
+#define BOOKS_KEYS_SIZE     160
 
 struct ledger {
 	struct ledger_conf conf;
@@ -25,6 +26,7 @@ struct ledger {
 	uint64_t pid;
 	uint64_t born;
 	char home[HOME_PATH_MAX];
+	char keys[BOOKS_KEYS_SIZE]; /* what all keys in Redis begin with */
 };
 
 /* Takes the mutex and brings the table up to date, rebuilding it first when it has to be.

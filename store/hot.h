@@ -30,7 +30,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define HOT_ABI          2
+#define HOT_ABI          3
 #define HOT_ATTACH_MS    10000
 #define HOT_UNDO         320   /* words that one transaction may change */
 #define HOT_ACCOUNTS     32768 /* slots, at least; more when the checkpoint has more rows */
@@ -93,6 +93,8 @@ struct hot_head {
 	_Atomic int64_t last_fold_ms;
 	_Atomic int64_t last_alarm_ms;
 	_Atomic int64_t fold_took_ms;
+	_Atomic int64_t last_ship_ms;
+	_Atomic uint64_t shipped_segment, shipped_offset; /* store/outbox.h; for operators */
 
 	/* Counters for operators. */
 	_Atomic uint64_t owners_died, undone, folds, rebuilds, reaped, late, full, skipped_bytes;

@@ -21,6 +21,15 @@
  * Threads: any, but for open and close. Never fork with a ledger open.
  * Blocking: reserve and release: up to LEDGER_WAIT_MS for the table. settle: one write, and a
  *         sync when one is due. tick and fold: a fold copies the checkpoints (1-100 ms).
+ *
+ * Several hosts: with a Redis, limits are decided and totals are kept there, by one call to
+ * reserve and one to settle; its clock decides. This host's journal is still written first, and
+ * whatever of it Redis does not know is sent later, once for each id (store/outbox.h). Reading
+ * (account, usage, look) is from Redis, too, and ERR_STORE when it is away; then
+ *   fail_open false: what has limits is refused: ERR_STORE, with retry_after_ms;
+ *   fail_open true:  this host's own figures decide; balances, which it does not know, are not
+ *                    asked; the record says RECORD_ALONE.
+ * Sums stop at 2^53 - 1 microdollars there, which is 9,007,199,254 USD.
  */
 #ifndef STORE_LEDGER_H
 #define STORE_LEDGER_H
@@ -38,6 +47,7 @@
 
 struct ledger;
 struct health;
+struct redis;
 
 struct ledger_now {
 	int64_t wall_ms; /* since 1970 UTC */
@@ -63,6 +73,8 @@ struct ledger_conf {
 	enum ledger_keep keep; /* GATEWAY_JOURNAL_KEEP */
 	int64_t segment_bytes; /* a segment is folded at this size … */
 	int64_t segment_ms;    /* … or this age; 0 = the defaults, 4 MB and 15 minutes */
+	struct redis *redis; /* of several hosts, lent until ledger_close; NULL = this host alone */
+	bool fail_open;      /* GATEWAY_STORE_FAIL=open */
 };
 
 /* Attaches to the store, or makes it; after a reboot or a loss of the table rebuilds it.
@@ -113,6 +125,8 @@ struct ledger_lease {
 	uint32_t generation;
 	int64_t microusd;
 	bool is_open;
+	bool is_shared; /* the limits hold it in Redis */
+	bool is_alone;  /* admitted while Redis was away */
 };
 
 struct ledger_refusal {
@@ -137,7 +151,7 @@ MUST_CHECK enum err_code ledger_look(struct ledger *l, struct ledger_now now,
 
 enum ledger_settled {
 	LEDGER_SETTLED,
-	LEDGER_DEFERRED, /* written and safe; the table follows when it is free */
+	LEDGER_DEFERRED, /* written and safe; the table (or Redis) follows when it is free */
 	LEDGER_ALREADY,  /* this request was settled before: nothing was done */
 };
 
@@ -212,8 +226,19 @@ struct ledger_status {
 	uint64_t trouble; /* HOT_NO_SPACE | … */
 	uint64_t owners_died, undone, folds, rebuilds, reaped, late, full, skipped_bytes;
 	int64_t last_fold_ms, fold_took_ms; /* monotonic; ms */
+	/* With a Redis: up to where the journal is known there (0 = not found out yet), and the
+	 * bytes behind that. */
+	uint64_t shipped_segment, shipped_offset, unshipped_bytes;
 };
 
 MUST_CHECK enum err_code ledger_status(struct ledger *l, struct ledger_status *out, struct err *e);
+
+/* Sends everything to Redis that it does not know: the books folded so far, when this home was
+ * never there, and the journal since; from_start: asks for each record that is still here, however
+ * far it was confirmed (a Redis that was put back from an old copy). May be cut off and repeated
+ * at any time, and the ledger be in use meanwhile; ends when nothing is left. *sent: records that
+ * were missing. ERR_RANGE without a Redis; ERR_BUSY: another process is at it; ERR_STORE. */
+MUST_CHECK enum err_code ledger_ship_all(
+	struct ledger *l, struct ledger_now now, bool from_start, uint64_t *sent, struct err *e);
 
 #endif

@@ -52,7 +52,8 @@ enum record_flag {
 	RECORD_BYOK = 1 << 2,
 	RECORD_FREE = 1 << 3,
 	RECORD_CLIENT_GONE = 1 << 4,
-	RECORD_LATE = 1 << 5, /* set by the ledger: its reservation had been reaped before */
+	RECORD_LATE = 1 << 5,  /* set by the ledger: its reservation had been reaped before */
+	RECORD_ALONE = 1 << 6, /* set by the ledger: admitted while Redis was away */
 };
 
 /* Subjects are ids as the keys know them, 0 = none; names are 64-bit hashes, 0 = none. */
