@@ -4,45 +4,25 @@
 #include "base/crypto.h"
 #include "store/fault.h"
 #include "store/health.h"
+#include "store/memory_place.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/magic.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/statfs.h>
 #include <unistd.h>
 
 #define MAGIC      UINT64_C(0x31544F4845544154)
 #define HEAD_BYTES 8192
 #define STEP_MS    2
 #define GRACE_MS   1000
-#define SHM_FOLDER "/dev/shm"
 
 _Static_assert(sizeof(struct hot_head) <= HEAD_BYTES, "the head has its own pages");
-
-static void read_boot(char boot[40])
-{
-	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-
-	memset(boot, 0, 40);
-	if (fd < 0 || read(fd, boot, 36) < 0)
-		boot[0] = '?';
-	if (fd >= 0)
-		close(fd);
-}
-
-static uint64_t pid_namespace(void)
-{
-	struct stat st;
-
-	return stat("/proc/self/ns/pid", &st) == 0 ? (uint64_t)st.st_ino : 0;
-}
 
 static size_t table_bytes(const struct hot_head *head)
 {
@@ -61,21 +41,6 @@ static void place_tables(struct hot *h)
 	h->recent = (void *)(p += sizeof(struct lease) * h->head->leases);
 	/* Every table before has a power of two of entries, and far more than 64 of them. */
 	h->health = (void *)(p + sizeof(struct hot_recent) * h->head->recent);
-}
-
-static enum err_code where(const char *home, char out[HOME_PATH_MAX], struct err *e)
-{
-	struct statfs fs;
-	struct stat st;
-
-	if (stat(home, &st) != 0)
-		return err_set(e, ERR_STORE, "%s: %s", home, strerror(errno));
-	if (statfs(SHM_FOLDER, &fs) != 0 || fs.f_type != TMPFS_MAGIC ||
-		access(SHM_FOLDER, R_OK | W_OK | X_OK) != 0)
-		return home_path(home, "hot.shm", out, e);
-	snprintf(out, HOME_PATH_MAX, SHM_FOLDER "/tollgate-%u-%" PRIx64 "-%" PRIx64,
-		(unsigned)st.st_uid, (uint64_t)st.st_dev, (uint64_t)st.st_ino);
-	return ERR_OK;
 }
 
 /* ---- HOME/state.lock: who is attached, and to which file ---- */
@@ -162,7 +127,7 @@ static bool is_table(const struct hot *h, const uint8_t store[16])
 	const struct hot_head *head = h->head;
 	char boot[40];
 
-	read_boot(boot);
+	memory_boot(boot);
 	return head->magic == MAGIC && head->abi == HOT_ABI &&
 	       head->mutex_bytes == sizeof(pthread_mutex_t) &&
 	       memcmp(head->boot, boot, sizeof(boot)) == 0 && memcmp(head->store, store, 16) == 0 &&
@@ -201,9 +166,9 @@ static enum err_code init_table(
 	head->meters = HOT_METERS;
 	head->leases = HOT_LEASES;
 	head->recent = HOT_RECENT;
-	head->pid_namespace = pid_namespace();
+	head->pid_namespace = memory_pid_namespace();
 	memcpy(head->store, store, 16);
-	read_boot(head->boot);
+	memory_boot(head->boot);
 	head->state = HOT_BUILDING;
 	place_tables(h);
 	/* A lease of a lost table must not look like one of this. */
@@ -279,7 +244,7 @@ static enum err_code attach_first(
 		return rc;
 	h->is_first = true;
 	if (rc || !h->head || !is_table(h, store) || h->head->state != HOT_VALID ||
-		h->head->pid_namespace != pid_namespace()) {
+		h->head->pid_namespace != memory_pid_namespace()) {
 		unmap(h);
 		return ERR_OK;
 	}
@@ -308,7 +273,7 @@ static enum err_code attach_next(
 			"%s is damaged or of another version of this program while others use it: "
 			"stop all of them, then start again",
 			h->path);
-	if (h->head->pid_namespace != pid_namespace())
+	if (h->head->pid_namespace != memory_pid_namespace())
 		return err_set(e, ERR_STORE,
 			"the store is in use from another PID namespace (container): run all "
 			"processes of one store in one");
@@ -343,7 +308,7 @@ enum err_code hot_attach(struct hot *h, const char *home, const uint8_t store[16
 	*h = (struct hot){ .state_fd = -1 };
 	rc = open_state(h, home, e);
 	if (!rc)
-		rc = where(home, h->path, e);
+		rc = memory_place(home, "", "hot.shm", h->path, e);
 	while (!rc) {
 		if (flock(h->state_fd, LOCK_EX | LOCK_NB) == 0) {
 			rc = attach_first(h, home, store, e);
