@@ -154,6 +154,11 @@ static void a_bad_file_is_refused_with_its_line_and_what_is_accepted(void **stat
 		{ "GATEWAY_RESCUE=splice|continue", ":1: ", "off|splice|continue" },
 		{ "GATEWAY_HOLD=1001", ":1: ", "0 to 1000" },
 		{ "GATEWAY_HOLD=2m", ":1: ", "up to 1m" },
+		{ "GATEWAY_SEMANTIC_THRESHOLD=0.4", ":1: ", "a number from 0.5 to 1, not" },
+		{ "GATEWAY_SEMANTIC_THRESHOLD=1.", ":1: ", "a number" },
+		{ "GATEWAY_SEMANTIC_THRESHOLD=.9", ":1: ", "a number" },
+		{ "GATEWAY_SEMANTIC_THRESHOLD=0.1234567", ":1: ", "a number" },
+		{ "GATEWAY_SEMANTIC_THRESHOLD=0.9x", ":1: ", "a number" },
 		{ "GATEWAY_DEMO=maybe", ":1: ", "on, off or auto" },
 		{ "GATEWAY_HTTP2=auto", ":1: ", "on or off" },
 		{ "GATEWAY_TRUSTED_PROXIES=10.0.0.0/40", ":1: ", "networks such as 10.0.0.0/8" },
@@ -301,6 +306,21 @@ static void a_choice_is_a_number_and_tokens_and_time_are_told_apart(void **state
 	conf_fini(c);
 }
 
+static void a_number_with_decimals_is_exact(void **state)
+{
+	struct conf *c =
+		load("GATEWAY_SEMANTIC_THRESHOLD=0.987654\nGATEWAY_CACHE_MAX_TEMPERATURE=1\n");
+
+	(void)state;
+	assert_int_equal(conf_int(c, CONF_SEMANTIC_THRESHOLD), 987654);
+	assert_int_equal(conf_int(c, CONF_CACHE_MAX_TEMPERATURE), 1000000);
+	conf_fini(c);
+	c = load("GATEWAY_CACHE_MAX_TEMPERATURE=0.05\n");
+	assert_int_equal(conf_int(c, CONF_CACHE_MAX_TEMPERATURE), 50000);
+	assert_int_equal(conf_int(c, CONF_SEMANTIC_THRESHOLD), 950000);
+	conf_fini(c);
+}
+
 static void the_home_folder_may_hold_the_file(void **state)
 {
 	char there[96];
@@ -344,6 +364,7 @@ int main(void)
 		cmocka_unit_test_setup(no_message_holds_a_secret, clean),
 		cmocka_unit_test_setup(an_unknown_setting_in_the_environment_is_a_warning, clean),
 		cmocka_unit_test_setup(a_clients_header_is_never_a_setting, clean),
+		cmocka_unit_test(a_number_with_decimals_is_exact),
 		cmocka_unit_test_setup(the_home_folder_may_hold_the_file, clean),
 	};
 
