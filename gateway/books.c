@@ -64,10 +64,13 @@ enum err_code books_open(const struct conf *conf, struct ledger **out, struct er
 		.home = conf_str(conf, CONF_HOME),
 		.sync_ms = conf_int(conf, CONF_SYNC),
 		.keep = conf_int(conf, CONF_JOURNAL_KEEP) == 1 ? LEDGER_COMPRESS : LEDGER_DROP,
+		.fail_open = conf_int(conf, CONF_STORE_FAIL) == STORE_FAIL_OPEN,
 	};
 	enum err_code rc = home_make(settings.home, e);
 
 	*out = NULL;
+	if (!rc)
+		rc = books_redis(conf, &settings.redis, e);
 	return rc ? rc : ledger_open(out, &settings, ledger_now(), e);
 }
 
