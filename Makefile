@@ -24,7 +24,15 @@ FUZZ    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-reco
 CFLAGS  ?= $(RELEASE)
 FLAGS   := -std=c11 -D_GNU_SOURCE -DTOLLGATE_VERSION='"$(VERSION)"' -DTOLLGATE_SHARE='"$(SHARE)"' \
            -I. $(WARN) $(HARDEN) -pthread -MMD -MP
-LIBS    := -Wl,--as-needed -lfcgi -lcurl -lcrypto -ljson-c -lgdbm -lz -lm
+LIBS    := -Wl,--as-needed -lfcgi -lcurl -lssl -lcrypto -ljson-c -lgdbm -lz -lm
+
+# With Redis where hiredis is installed; REDIS=0 builds without it all the same.
+REDIS   ?= $(if $(wildcard /usr/include/hiredis/hiredis.h /usr/local/include/hiredis/hiredis.h),1,0)
+ifeq ($(REDIS),1)
+LIBS    += -lhiredis
+else
+FLAGS   += -DTOLLGATE_NO_REDIS
+endif
 
 FOLDERS := base store fcgi gateway gateway/providers handlers/common handlers/cli
 OBJS    := $(patsubst %.c,$(B)/obj/%.o,$(wildcard $(FOLDERS:%=%/*.c)))

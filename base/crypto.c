@@ -53,6 +53,11 @@ void crypto_hash_end(struct crypto_hash *h, uint8_t out[SHA256_BYTES])
 	OPENSSL_cleanse(h, sizeof(*h));
 }
 
+void crypto_sha1(struct slice text, uint8_t out[SHA1_BYTES])
+{
+	must(SHA1((const unsigned char *)(text.len ? text.ptr : ""), text.len, out) != NULL);
+}
+
 /* RFC 2104. */
 void crypto_hmac_sha256(struct slice key, struct slice text, uint8_t out[SHA256_BYTES])
 {

@@ -7,12 +7,15 @@
 
 #include "base/buf.h"
 
+#define SHA1_BYTES       20
 #define SHA256_BYTES     32
 #define CRYPTO_KEY_BYTES 32 /* of AES-256 */
 #define CRYPTO_IV_BYTES  12
 #define CRYPTO_TAG_BYTES 16
 
 void crypto_sha256(struct slice text, uint8_t out[SHA256_BYTES]);
+/* Redis names scripts by it: it proves nothing. */
+void crypto_sha1(struct slice text, uint8_t out[SHA1_BYTES]);
 
 /* The same of a text that comes in pieces. Needs no end but crypto_hash_end(). */
 struct crypto_hash {

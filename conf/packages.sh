@@ -9,10 +9,10 @@ set -eu
 packages_of() {
 	case $1 in
 	build) echo cc:gcc make:make libc6-dev libfcgi-dev libcurl4-openssl-dev libssl-dev \
-		libjson-c-dev libgdbm-dev zlib1g-dev ;;
+		libjson-c-dev libgdbm-dev zlib1g-dev libhiredis-dev ;;
 	run) echo lighttpd:lighttpd curl:curl ca-certificates ;;
 	test) echo libcmocka-dev apache2:apache2-bin libapache2-mod-fcgid nginx:nginx-light \
-		spawn-fcgi:spawn-fcgi python3:python3 python3-venv openssl:openssl node:nodejs npm:npm ;;
+		spawn-fcgi:spawn-fcgi redis-server:redis-server python3:python3 python3-venv openssl:openssl node:nodejs npm:npm ;;
 	check) echo gcc:gcc clang:clang clang-tidy:clang-tidy clang-format:clang-format \
 		libclang-rt-14-dev cppcheck:cppcheck shellcheck:shellcheck readelf:binutils \
 		mandoc:mandoc git:git ;;
@@ -82,7 +82,7 @@ if ! install_them 2>/dev/null && ! { $as_root apt-get -qq update </dev/null >&2 
 	echo "packages: could not install: $missing (apt-get's own words are above)" >&2
 	exit 1
 fi
-for service in lighttpd nginx; do
+for service in lighttpd nginx redis-server; do
 	case " $missing " in
 	*" $service"*) [ ! -d /run/systemd/system ] || $as_root systemctl -q disable "$service" || : ;;
 	esac
