@@ -1,6 +1,8 @@
 #include "gateway/books.h"
 
+#include "base/clock.h"
 #include "store/home.h"
+#include "store/people_share.h"
 
 #include <pthread.h>
 
@@ -72,6 +74,70 @@ enum err_code books_open(const struct conf *conf, struct ledger **out, struct er
 	if (!rc)
 		rc = books_redis(conf, &settings.redis, e);
 	return rc ? rc : ledger_open(out, &settings, ledger_now(), e);
+}
+
+/* ---- keys ---- */
+
+/* With a Redis, follows it from now on. */
+static enum err_code share_people(const struct conf *conf, struct people_file *f, struct err *e)
+{
+	struct redis *redis;
+	enum err_code rc = books_redis(conf, &redis, e);
+
+	if (!rc && redis)
+		rc = people_share_on(f, redis, e);
+	if (!rc && redis)
+		people_share_tick(f, clock_mono_ms());
+	return rc;
+}
+
+enum err_code books_keys(const struct conf *conf, struct keys **out, struct err *e)
+{
+	enum err_code rc =
+		keys_open(out, conf_str(conf, CONF_HOME), conf_str(conf, CONF_API_KEYS), e);
+
+	if (rc)
+		return rc;
+	rc = share_people(conf, keys_people(*out), e);
+	if (rc) {
+		keys_close(*out);
+		*out = NULL;
+	}
+	return rc;
+}
+
+enum err_code books_people(const struct conf *conf, struct people_file **out, struct err *e)
+{
+	enum err_code rc = people_file_open(out, conf_str(conf, CONF_HOME), e);
+
+	if (rc)
+		return rc;
+	rc = share_people(conf, *out, e);
+	if (rc) {
+		people_file_close(*out);
+		*out = NULL;
+	}
+	return rc;
+}
+
+enum err_code books_byok(const struct conf *conf, struct byok **out, struct err *e)
+{
+	struct redis *redis;
+	enum err_code rc =
+		byok_open(out, conf_str(conf, CONF_HOME), conf_str(conf, CONF_MASTER_KEY), e);
+
+	if (rc)
+		return rc;
+	rc = books_redis(conf, &redis, e);
+	if (!rc && redis)
+		rc = byok_share_on(*out, redis, e);
+	if (!rc && redis)
+		byok_share_tick(*out, clock_mono_ms());
+	if (rc) {
+		byok_close(*out);
+		*out = NULL;
+	}
+	return rc;
 }
 
 /* ---- the caches ---- */

@@ -5,7 +5,9 @@
 #define GATEWAY_BOOKS_H
 
 #include "base/conf.h"
+#include "store/byok.h"
 #include "store/flights.h"
+#include "store/keys.h"
 #include "store/ledger.h"
 #include "store/redis.h"
 #include "store/vectors.h"
@@ -18,6 +20,14 @@ void books_close_redis(void);
 
 /* GATEWAY_HOME is made when it is missing (0700), here and below. As ledger_open. */
 MUST_CHECK enum err_code books_open(const struct conf *conf, struct ledger **out, struct err *e);
+
+/* Keys (which hold the people), people alone, and users' provider keys; with a Redis as several
+ * hosts have them in common, up to date if it can be reached. As keys_open, people_file_open and
+ * byok_open. */
+MUST_CHECK enum err_code books_keys(const struct conf *conf, struct keys **out, struct err *e);
+MUST_CHECK enum err_code books_people(
+	const struct conf *conf, struct people_file **out, struct err *e);
+MUST_CHECK enum err_code books_byok(const struct conf *conf, struct byok **out, struct err *e);
 
 /* Remembered answers, also while GATEWAY_CACHE_TTL is 0. As cache_open. */
 MUST_CHECK enum err_code books_cache(const struct conf *conf, struct cache **out, struct err *e);

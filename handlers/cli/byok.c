@@ -1,6 +1,7 @@
 /* tollgate byok: users' and organisations' own keys at providers. */
 #include "handlers/cli/cli.h"
 
+#include "gateway/books.h"
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "gateway/byok_api.h"
@@ -66,7 +67,7 @@ static enum err_code read_owner(
 	struct people_file *f;
 	struct people_user user;
 	struct people_org org;
-	enum err_code rc = people_file_open(&f, conf_str(c, CONF_HOME), e);
+	enum err_code rc = books_people(c, &f, e);
 
 	*out = (struct byok_owner){ .kind = w->org ? BYOK_ORG : BYOK_USER };
 	if (rc)
@@ -335,7 +336,7 @@ int cli_byok(const struct conf *c, int argc, char **argv)
 		return cli_misuse("byok", "--user and --org exclude each other");
 	if (verb != LIST && verb != ROTATE && verb != RESTORE && !w.user && !w.org)
 		return cli_misuse("byok", "say whose key it is: --user USER or --org ORG");
-	if (byok_open(&b, conf_str(c, CONF_HOME), conf_str(c, CONF_MASTER_KEY), &e))
+	if (books_byok(c, &b, &e))
 		return cli_fail(&e);
 	rc = run(c, b, verb, operands, &w);
 	byok_close(b);

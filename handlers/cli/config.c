@@ -1,6 +1,7 @@
 /* tollgate config: every setting, its value, and where that came from. */
 #include "handlers/cli/cli.h"
 
+#include "gateway/books.h"
 #include "base/buf.h"
 #include "store/keys.h"
 
@@ -262,7 +263,7 @@ int cli_config(const struct conf *c, int argc, char **argv)
 		return CLI_FAILED;
 	}
 	/* Shown first, so that a refusal of the keys can be compared with the settings. */
-	if (keys_open(&keys, conf_str(c, CONF_HOME), conf_str(c, CONF_API_KEYS), &e))
+	if (books_keys(c, &keys, &e))
 		return cli_fail(&e);
 	keys_close(keys);
 	return CLI_OK;

@@ -1,6 +1,7 @@
 /* tollgate keys: make, show, change, replace and end API keys. */
 #include "handlers/cli/cli.h"
 
+#include "gateway/books.h"
 #include "handlers/cli/amount.h"
 #include "handlers/cli/keys_show.h"
 
@@ -363,7 +364,7 @@ int cli_keys(const struct conf *c, int argc, char **argv)
 	if (w.format && strcmp(w.format, "table") != 0 && strcmp(w.format, "json") != 0)
 		return cli_misuse("keys", "--format is table or json, not %s", w.format);
 	w.json |= w.format && w.format[0] == 'j';
-	if (keys_open(&keys, conf_str(c, CONF_HOME), conf_str(c, CONF_API_KEYS), &e))
+	if (books_keys(c, &keys, &e))
 		return cli_fail(&e);
 	rc = run(keys, verb, operands[1], &w);
 	keys_close(keys);

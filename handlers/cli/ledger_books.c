@@ -97,16 +97,15 @@ enum ledger_keep ledger_books_keep(const struct conf *c)
 
 enum err_code ledger_books_open(struct ledger_books *b, const struct conf *c, struct err *e)
 {
-	const char *home = conf_str(c, CONF_HOME);
 	enum err_code rc;
 
 	*b = (struct ledger_books){ 0 };
 	tally_init(&b->texts, sizeof(struct text_key), sizeof(struct text));
 	rc = books_open(c, &b->ledger, e);
 	if (!rc)
-		rc = keys_open(&b->keys, home, conf_str(c, CONF_API_KEYS), e);
+		rc = books_keys(c, &b->keys, e);
 	if (!rc)
-		rc = people_file_open(&b->people, home, e);
+		rc = books_people(c, &b->people, e);
 	if (!rc)
 		rc = note_keys(b, e);
 	if (!rc)

@@ -1,6 +1,7 @@
 /* tollgate orgs: organisations, their policies and members. */
 #include "handlers/cli/cli.h"
 
+#include "gateway/books.h"
 #include "handlers/cli/amount.h"
 #include "handlers/cli/orgs_show.h"
 
@@ -227,7 +228,7 @@ int cli_orgs(const struct conf *c, int argc, char **argv)
 		return CLI_USAGE;
 	if (w.disable && w.enable)
 		return cli_misuse("orgs", "--disable and --enable exclude each other");
-	if (people_file_open(&f, conf_str(c, CONF_HOME), &e))
+	if (books_people(c, &f, &e))
 		return cli_fail(&e);
 	rc = run(f, verb, operands, &w);
 	people_file_close(f);

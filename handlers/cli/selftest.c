@@ -159,7 +159,7 @@ static enum err_code make_key(struct test *t, int64_t until_ms, struct err *e)
 	struct key_info want = {
 		.name = "self-test", .models = SELFTEST_AUTHOR "*", .expires_ms = until_ms
 	};
-	enum err_code rc = keys_open(&t->keys, home_of(t), conf_str(t->conf, CONF_API_KEYS), e);
+	enum err_code rc = books_keys(t->conf, &t->keys, e);
 
 	if (!rc)
 		rc = keys_create(t->keys, &want, clock_wall_ms(), t->key, &t->key_info, e);

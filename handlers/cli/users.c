@@ -1,6 +1,7 @@
 /* tollgate users: who the keys belong to. */
 #include "handlers/cli/cli.h"
 
+#include "gateway/books.h"
 #include "handlers/cli/amount.h"
 #include "handlers/cli/json_out.h"
 #include "handlers/cli/table.h"
@@ -214,7 +215,7 @@ int cli_users(const struct conf *c, int argc, char **argv)
 		return CLI_USAGE;
 	if (w.disable && w.enable)
 		return cli_misuse("users", "--disable and --enable exclude each other");
-	if (people_file_open(&f, conf_str(c, CONF_HOME), &e))
+	if (books_people(c, &f, &e))
 		return cli_fail(&e);
 	rc = verb == LIST   ? list(f, w.json)
 	     : verb == SHOW ? show(f, operands[1], w.json)

@@ -8,6 +8,7 @@
 #include "gateway/health_probe.h"
 #include "handlers/common/exchange.h"
 #include "handlers/common/path.h"
+#include "handlers/common/sharing.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -107,6 +108,7 @@ static void *keep_books(void *arg)
 			(void)ledger_tick(l, ledger_now(), NULL);
 			ask_the_broken(l);
 		}
+		sharing_tick(&front, ledger_health(l));
 		pthread_mutex_lock(&books.lock);
 		clock_gettime(CLOCK_REALTIME, &until);
 		until.tv_sec += KEEP_EVERY_S;
@@ -253,13 +255,13 @@ static enum err_code set_up(struct err *e)
 	if (front.spec->needs & FRONT_CATALOG)
 		rc = catalog_live_open(front.conf, clock_mono_ms(), &front.catalogs, e);
 	if (!rc && front.spec->needs & FRONT_KEYS)
-		rc = keys_open(&front.keys, conf_str(front.conf, CONF_HOME),
-			conf_str(front.conf, CONF_API_KEYS), e);
+		rc = books_keys(front.conf, &front.keys, e);
 	if (!rc && front.spec->needs & FRONT_BYOK)
-		rc = byok_open(&front.byok, conf_str(front.conf, CONF_HOME),
-			conf_str(front.conf, CONF_MASTER_KEY), e);
+		rc = books_byok(front.conf, &front.byok, e);
 	if (!rc && front.spec->needs & FRONT_PLAN)
 		rc = plan_conf_load(front.conf, &front.plans, e);
+	if (!rc && front.spec->needs & (FRONT_KEYS | FRONT_LEDGER))
+		rc = sharing_begin(&front, e);
 	return rc;
 }
 
@@ -299,10 +301,11 @@ int front_main(int argc, char **argv, const struct front_spec *spec)
 	pump_stop(pumping.pump);
 	front_close_caches();
 	close_books();
-	books_close_redis();
+	sharing_end();
 	plan_conf_fini(front.plans);
 	byok_close(front.byok);
 	keys_close(front.keys);
+	books_close_redis();
 	catalog_live_close(front.catalogs);
 	conf_fini(front.conf);
 	return 0;
