@@ -3,9 +3,12 @@
  * The canonical text of a request is its tenant, endpoint and model, then every member of its body
  * but those that change nothing in the answer's words (stream, stream_options, user, metadata,
  * store, safety_identifier, prompt_cache_key and -retention, service_tier, model, models,
- * fallbacks, cache), names sorted at every depth, strings decoded, numbers in one spelling, members
- * that are null or say the default (openai-chat.md section 2) left out. Unknown members count. What
- * stands in an array keeps its order.
+ * fallbacks, cache), names sorted at every depth, strings decoded, numbers in one spelling. Left
+ * out are members of the body and of its messages that are null, and those of a chat's body that
+ * say the default (openai-chat.md section 2); elsewhere null is a value, as in a schema. A chat's
+ * limit counts under whichever of its two names; of both the newer one. Unknown members count. What
+ * stands in an array keeps its order, and words in a string are other than the same words in a
+ * part.
  *
  * The text is hashed as it is made, never kept. Pure; threads: any.
  */
@@ -29,18 +32,20 @@ struct cache_tenant {
 
 struct cache_ask {
 	const struct cache_tenant *tenant;
-	const char *endpoint; /* "/chat/completions" */
+	const char *endpoint; /* "chat" */
 	const char *model;    /* as resolved: the catalogue's id */
 	const struct chat_req *req;
 };
 
-/* The key of the whole request. ERR_NO_MEMORY. */
+/* The key of the whole request. ERR_NO_MEMORY: also when it has more members than are sorted for
+ * this (two million). */
 MUST_CHECK enum err_code cache_key_make(
 	const struct cache_ask *ask, struct cache_key *out, struct err *e);
 
 /* The same without the text of the last message, which must be a user's in words (a string, or
- * text parts only): that text is appended, decoded, to question. ERR_UNSUPPORTED: the last message
- * is another one. */
+ * text parts only): that text is appended, decoded, to question; of several parts with line feeds
+ * between. Never equal to a key of cache_key_make(). ERR_UNSUPPORTED: the last message is another
+ * one, or the request is no chat. */
 MUST_CHECK enum err_code cache_key_context(
 	const struct cache_ask *ask, struct cache_key *out, struct buf *question, struct err *e);
 
