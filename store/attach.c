@@ -4,6 +4,7 @@
 #include "base/crypto.h"
 #include "store/fault.h"
 #include "store/health.h"
+#include "store/mutex.h"
 #include "store/memory_place.h"
 
 #include <errno.h>
@@ -156,7 +157,6 @@ static enum err_code init_table(
 	struct hot *h, const uint8_t store[16], uint64_t accounts, struct err *e)
 {
 	struct hot_head *head = h->head;
-	pthread_mutexattr_t attr;
 	uint32_t generation;
 	int rc;
 
@@ -178,11 +178,7 @@ static enum err_code init_table(
 		h->leases[i].next = i + 1 < head->leases ? i + 2 : 0;
 	}
 	head->lease_free = 1;
-	pthread_mutexattr_init(&attr);
-	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-	rc = pthread_mutex_init(&head->mutex, &attr);
-	pthread_mutexattr_destroy(&attr);
+	rc = mutex_init_shared(&head->mutex);
 	if (rc)
 		return err_set(e, ERR_STORE, "%s: %s", h->path, strerror(rc));
 	hot_barrier();

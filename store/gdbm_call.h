@@ -20,7 +20,10 @@ enum gdbm_op {
 	GDBM_OP_READ,   /* opens fd, which is closed with the handle, or when it fails */
 	GDBM_OP_WRITE,  /* opens path */
 	GDBM_OP_CREATE, /* empties and opens path */
+	GDBM_OP_ALTER,  /* opens fd as GDBM_OP_READ does, but to change it; an empty file is made a
+			 * database */
 	GDBM_OP_CLOSE,
+	GDBM_OP_LEAVE, /* closes without waiting for the disk */
 	GDBM_OP_SYNC,
 	GDBM_OP_FETCH, /* key → found */
 	GDBM_OP_FIRST, /* → found, a key */

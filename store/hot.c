@@ -1,16 +1,14 @@
 #include "store/hot.h"
 
-#include "base/clock.h"
 #include "store/fault.h"
+#include "store/mutex.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define METER_WAYS  8
@@ -73,33 +71,10 @@ static void repair(struct hot *h)
 	(void)fault_at("hot.repaired");
 }
 
-static int lock_until(pthread_mutex_t *m, int64_t wait_ms)
-{
-#ifdef __SANITIZE_THREAD__
-	/* GCC 12's ThreadSanitizer does not know pthread_mutex_clocklock. */
-	int64_t deadline = clock_mono_ms() + wait_ms;
-	int rc = EBUSY;
-
-	while (rc == EBUSY && clock_mono_ms() < deadline) {
-		sched_yield();
-		rc = pthread_mutex_trylock(m);
-	}
-	return rc == EBUSY ? ETIMEDOUT : rc;
-#else
-	int64_t us = clock_mono_us() + wait_ms * 1000;
-	struct timespec until = { .tv_sec = (time_t)(us / 1000000),
-		.tv_nsec = (long)(us % 1000000) * 1000 };
-
-	return pthread_mutex_clocklock(m, CLOCK_MONOTONIC, &until);
-#endif
-}
-
 enum err_code hot_lock_any(struct hot *h, int64_t wait_ms, struct err *e)
 {
-	int rc = pthread_mutex_trylock(&h->head->mutex);
+	int rc = mutex_lock_for(&h->head->mutex, wait_ms);
 
-	if (rc == EBUSY)
-		rc = lock_until(&h->head->mutex, wait_ms);
 	if (rc == EOWNERDEAD) {
 		repair(h);
 		rc = pthread_mutex_consistent(&h->head->mutex);
@@ -253,7 +228,6 @@ void hot_wipe(struct hot *h)
 
 enum err_code hot_self_test(struct err *e)
 {
-	pthread_mutexattr_t attr;
 	pthread_mutex_t *m;
 	pid_t child;
 	int rc;
@@ -261,11 +235,7 @@ enum err_code hot_self_test(struct err *e)
 	m = mmap(NULL, sizeof(*m), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (m == MAP_FAILED)
 		return err_set(e, ERR_STORE, "no memory for the table's self-test");
-	pthread_mutexattr_init(&attr);
-	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-	rc = pthread_mutex_init(m, &attr);
-	pthread_mutexattr_destroy(&attr);
+	rc = mutex_init_shared(m);
 	child = rc ? -1 : fork();
 	if (child == 0) {
 		if (pthread_mutex_lock(m) == 0)
