@@ -43,8 +43,8 @@ static bool move_key(void *ctx, const uint8_t hash[SLICES_KEY])
 	       slices_row(r->s, r->number);
 }
 
-void slices_rewrite(
-	struct slices *s, struct slices_row *row, int64_t now_ms, slices_is_kept is_kept, void *ctx)
+void slices_rewrite(struct slices *s, struct slices_row *row, int64_t now_ms, bool only_hits,
+	slices_is_kept is_kept, void *ctx)
 {
 	struct rewriting r = { .s = s,
 		.row = row,
