@@ -171,7 +171,8 @@ def drop_table(home):
     if home.exists():
         st = home.stat()
         name = f"tollgate-{st.st_uid}-{st.st_dev:x}-{st.st_ino:x}"
-        (Path("/dev/shm") / name).unlink(missing_ok=True)
+        for path in Path("/dev/shm").glob(name + "*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 class Workplace:

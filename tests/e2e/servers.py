@@ -185,7 +185,8 @@ class Site:
             "COHERE_BASE_URL": f"https://127.0.0.1:{bad_tls.port}/v1",
         })
         for name, value in PROFILES[profile].items():
-            self.settings[name] = value.replace("{fake}", str(fake.port))
+            value = value.replace("{fake}", str(fake.port))
+            self.settings[name] = value.replace("{place}", str(place.dir))
         PREPARE.get(profile, lambda _: None)(place)
         if profile == "demo":
             self.settings = {k: v for k, v in self.settings.items() if k.startswith("GATEWAY_")}
