@@ -17,6 +17,7 @@ struct byok {
 	char home[HOME_PATH_MAX];
 	char *setting;
 	struct gdbm_file *file;
+	struct share *share;  /* NULL = this host's alone */
 	pthread_mutex_t lock; /* over the ring */
 	struct byok_ring ring;
 };
@@ -83,6 +84,7 @@ void byok_close(struct byok *b)
 {
 	if (!b)
 		return;
+	share_close(b->share);
 	gdbm_file_close(b->file);
 	byok_ring_fini(&b->ring);
 	if (b->setting)
@@ -90,6 +92,36 @@ void byok_close(struct byok *b)
 	free(b->setting);
 	pthread_mutex_destroy(&b->lock);
 	free(b);
+}
+
+/* ---- in common with other hosts ---- */
+
+static enum err_code check_record(void *ctx, struct slice key, struct slice value, struct err *e)
+{
+	struct byok_record r;
+
+	(void)ctx;
+	return share_is_mark(key) ? ERR_OK : byok_record_read(value, &r, e);
+}
+
+void byok_set_share(struct byok *b, struct share *share)
+{
+	b->share = share;
+}
+
+struct share *byok_share(const struct byok *b)
+{
+	return b->share;
+}
+
+struct share_conf byok_share_conf(struct byok *b)
+{
+	return (struct share_conf){ .file = b->file,
+		.home = b->home,
+		.name = BYOK_FILE_NAME,
+		.lock_name = LOCK_NAME,
+		.topic = "byok",
+		.check = check_record };
 }
 
 /* ---- reading ---- */
@@ -126,7 +158,8 @@ static enum err_code no_master_key(const struct byok_info *i, struct err *e)
 {
 	return err_set(e, ERR_STORE,
 		"the master key %016llx that the provider key %s was encrypted with is neither "
-		"in " BYOK_RING_SETTING " nor in " BYOK_RING_FILE ": restore it",
+		"in " BYOK_RING_SETTING " nor in " BYOK_RING_FILE
+		": restore it, or copy it from another host that shares these keys",
 		(unsigned long long)i->kid, i->id);
 }
 
@@ -189,9 +222,11 @@ static enum err_code collect(void *ctx, struct slice key, struct slice value, st
 {
 	struct listing *l = ctx;
 	struct byok_record r;
-	enum err_code rc = byok_record_read(value, &r, e);
+	enum err_code rc;
 
-	(void)key;
+	if (share_is_mark(key))
+		return ERR_OK;
+	rc = byok_record_read(value, &r, e);
 	if (rc || (l->owner && !is_owner(&r.info.owner, l->owner)))
 		return rc;
 	/* Grown in powers of two, by the count alone. */
@@ -244,6 +279,7 @@ struct change {
 	int lock_fd; /* -1 = not locked */
 	struct byok_ring ring;
 	struct gdbm_change *file;
+	struct share_change shared;
 	/* wanted, or owner NULL */
 	const struct byok_owner *owner;
 	const char *id_or_provider;
@@ -262,7 +298,7 @@ static enum err_code look(void *ctx, struct slice key, struct slice value, struc
 
 	c->all = l.list;
 	c->count = l.count;
-	if (rc)
+	if (rc || share_is_mark(key))
 		return rc;
 	i = &c->all[c->count - 1];
 	if (c->owner && is_owner(&i->owner, c->owner) &&
@@ -295,6 +331,10 @@ static enum err_code begin(struct change *c, struct byok *b, const struct byok_o
 		rc = home_lock(b->home, LOCK_NAME, LOCK_WAIT_MS, &c->lock_fd, e);
 	if (!rc)
 		rc = byok_ring_read(&c->ring, b->home, b->setting, e);
+	if (!rc && b->share)
+		rc = share_change_begin(&c->shared, b->share, e);
+	else if (!rc)
+		rc = share_refuse_copy(b->file, BYOK_FILE_NAME, e);
 	return rc ? rc : open_file(c, e);
 }
 
@@ -302,9 +342,12 @@ static enum err_code begin(struct change *c, struct byok *b, const struct byok_o
 static enum err_code end(struct change *c, enum err_code rc, struct err *e)
 {
 	if (c->file && !rc)
+		rc = share_change_push(&c->shared, c->file, e);
+	if (c->file && !rc)
 		rc = gdbm_change_commit(c->file, e);
 	else
 		gdbm_change_abort(c->file);
+	share_change_end(&c->shared);
 	if (c->lock_fd >= 0)
 		close(c->lock_fd);
 	byok_ring_fini(&c->ring);
@@ -315,10 +358,12 @@ static enum err_code end(struct change *c, enum err_code rc, struct err *e)
 static enum err_code put(struct change *c, const struct byok_record *r, struct err *e)
 {
 	uint8_t room[BYOK_RECORD_BYTES];
-	struct record_key key = { .bytes = "" };
+	struct record_key text = { .bytes = "" };
+	struct slice key = record_key(&text, &r->info.owner, r->info.provider);
+	struct slice value = byok_record_write(r, room);
 
-	return gdbm_change_put(c->file, record_key(&key, &r->info.owner, r->info.provider),
-		byok_record_write(r, room), e);
+	share_change_note(&c->shared, key, &value);
+	return gdbm_change_put(c->file, key, value, e);
 }
 
 static enum err_code get(struct change *c, const struct byok_owner *owner, const char *provider,
@@ -337,7 +382,8 @@ static enum err_code get(struct change *c, const struct byok_owner *owner, const
 /* A key to encrypt with. One made anew beside records would hide that theirs is lost. */
 static enum err_code secure_ring(struct change *c, struct err *e)
 {
-	if (c->ring.n)
+	/* Shared: another host's would be put beside those that this one cannot open. */
+	if (c->ring.n && !(c->b->share && c->count && !byok_ring_find(&c->ring, c->all[0].kid)))
 		return ERR_OK;
 	if (c->count)
 		return no_master_key(&c->all[0], e);
@@ -449,8 +495,12 @@ enum err_code byok_remove(struct byok *b, const struct byok_owner *owner,
 		rc = no_such_key(id_or_provider, e);
 	if (!rc)
 		rc = get(&c, owner, c.provider, &r, e);
-	if (!rc)
-		rc = gdbm_change_remove(c.file, record_key(&key, owner, c.provider), e);
+	if (!rc) {
+		struct slice text = record_key(&key, owner, c.provider);
+
+		share_change_note(&c.shared, text, NULL);
+		rc = gdbm_change_remove(c.file, text, e);
+	}
 	rc = end(&c, rc, e);
 	if (!rc)
 		*out = r.info;
@@ -502,6 +552,12 @@ static enum err_code renew_ring(struct change *c, struct err *e)
 	if (!c->ring.n)
 		return err_set(e, ERR_NOT_FOUND,
 			"there is no master key yet: the first provider key makes one");
+	/* Another host would have none of the keys until it got the file. */
+	if (c->b->share && !c->ring.from_setting)
+		return err_param(e, ERR_BAD_REQUEST, BYOK_RING_SETTING,
+			"the provider keys are shared with other hosts, and their master key is in "
+			"the file " BYOK_RING_FILE ": set " BYOK_RING_SETTING
+			" on every host, the new key before the old, and then rotate");
 	/* A second key in the file is what a rotation left that did not come to its end. */
 	if (c->ring.from_setting || c->ring.n > 1)
 		return ERR_OK;
@@ -512,8 +568,11 @@ static enum err_code renew_ring(struct change *c, struct err *e)
 /* Commits, and takes the file up again under the same lock. */
 static enum err_code commit_and_go_on(struct change *c, struct err *e)
 {
-	enum err_code rc = gdbm_change_commit(c->file, e);
+	enum err_code rc = share_change_push(&c->shared, c->file, e);
 
+	if (rc)
+		return rc;
+	rc = gdbm_change_commit(c->file, e);
 	c->file = NULL;
 	return rc ? rc : open_file(c, e);
 }
@@ -545,15 +604,6 @@ enum err_code byok_rotate(struct byok *b, size_t *count, struct err *e)
 	gdbm_change_abort(c.file);
 	c.file = NULL;
 	return end(&c, rc, e);
-}
-
-static enum err_code check_record(void *ctx, struct slice key, struct slice value, struct err *e)
-{
-	struct byok_record r;
-
-	(void)ctx;
-	(void)key;
-	return byok_record_read(value, &r, e);
 }
 
 enum err_code byok_restore(struct byok *b, struct err *e)

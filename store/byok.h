@@ -15,6 +15,7 @@
 #define STORE_BYOK_H
 
 #include "store/byok_record.h"
+#include "store/share.h"
 
 #define BYOK_FILE_NAME "byok.gdbm"
 
@@ -25,6 +26,11 @@ struct byok;
 MUST_CHECK enum err_code byok_open(
 	struct byok **out, const char *home, const char *setting, struct err *e);
 void byok_close(struct byok *b);
+
+/* As those of people_file.h. */
+void byok_set_share(struct byok *b, struct share *share);
+struct share *byok_share(const struct byok *b);
+struct share_conf byok_share_conf(struct byok *b);
 
 /* ---- for a request ---- */
 

@@ -49,7 +49,8 @@ struct gdbm_change {
 		link[HOME_PATH_MAX];
 	struct gdbm_file_info *dbf;
 	struct seal seal;
-	bool replaces; /* there is a file already */
+	bool replaces; /* there is a file already, to become .prev */
+	bool is_anew;  /* and nothing of it is kept */
 };
 
 static bool close_handle(struct gdbm_file_info *dbf)
@@ -398,7 +399,7 @@ static enum err_code make_copy(const struct gdbm_change *c, struct err *e)
 	if (to < 0)
 		return err_set(e, ERR_STORE, "%s: %s", c->tmp, strerror(errno));
 	rc = home_give(to, c->home, e);
-	if (!rc && c->replaces) {
+	if (!rc && c->replaces && !c->is_anew) {
 		from = open(c->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 		rc = from < 0 ? err_set(e, ERR_STORE, "%s: %s", c->path, strerror(errno))
 			      : copy_bytes(from, to, c->tmp, e);
@@ -424,15 +425,18 @@ static enum err_code verify(
 	return rc;
 }
 
-static enum err_code begin(struct gdbm_change *c, gdbm_on_record check, void *ctx, struct err *e)
+/* Is there a file that may be written on? */
+static enum err_code look_at_old(
+	struct gdbm_change *c, gdbm_on_record check, void *ctx, struct err *e)
 {
-	struct gdbm_call open_copy = { .path = c->tmp };
 	struct err why = { .code = ERR_OK };
-	enum err_code rc = home_check(c->home, e);
+	enum err_code rc = verify(c->path, &c->seal, check, ctx, &why);
 
-	if (rc)
-		return rc;
-	rc = verify(c->path, &c->seal, check, ctx, &why);
+	c->replaces = !rc;
+	if (c->is_anew) {
+		c->seal.records = 0;
+		return ERR_OK;
+	}
 	if (rc == ERR_IO || (rc == ERR_NOT_FOUND && exists(c->prev)))
 		return err_set(e, ERR_STORE,
 			"%s is damaged or missing (%.160s): nothing was changed; "
@@ -443,22 +447,35 @@ static enum err_code begin(struct gdbm_change *c, gdbm_on_record check, void *ct
 			*e = why;
 		return rc;
 	}
-	c->replaces = !rc;
+	return ERR_OK;
+}
+
+static enum err_code begin(struct gdbm_change *c, gdbm_on_record check, void *ctx, struct err *e)
+{
+	struct gdbm_call open_copy = { .path = c->tmp };
+	enum err_code rc = home_check(c->home, e);
+	bool is_copy;
+
+	if (!rc)
+		rc = look_at_old(c, check, ctx, e);
+	if (rc)
+		return rc;
+	is_copy = c->replaces && !c->is_anew;
 	unlink(c->tmp); /* of a writer that was killed; nobody else can be at it */
 	rc = make_copy(c, e);
 	if (rc)
 		return rc;
-	open_copy.op = c->replaces ? GDBM_OP_WRITE : GDBM_OP_CREATE;
+	open_copy.op = is_copy ? GDBM_OP_WRITE : GDBM_OP_CREATE;
 	if (gdbm_call(&open_copy))
 		c->dbf = open_copy.dbf;
 	/* A new file gets room for its seal first: replacing it moves nothing. */
-	if (!c->dbf || (!c->replaces && !store_seal(c->dbf, &c->seal)))
+	if (!c->dbf || (!is_copy && !store_seal(c->dbf, &c->seal)))
 		return err_set(e, ERR_STORE, "%s: %s", c->tmp, gdbm_call_text());
 	return ERR_OK;
 }
 
-enum err_code gdbm_change_begin(struct gdbm_change **out, const char *home, const char *name,
-	gdbm_on_record check, void *ctx, struct err *e)
+static enum err_code change_new(struct gdbm_change **out, const char *home, const char *name,
+	bool is_anew, gdbm_on_record check, void *ctx, struct err *e)
 {
 	struct gdbm_change *c = calloc(1, sizeof(*c));
 	char longer[256];
@@ -467,6 +484,7 @@ enum err_code gdbm_change_begin(struct gdbm_change **out, const char *home, cons
 	*out = NULL;
 	if (!c)
 		return err_set(e, ERR_NO_MEMORY, "out of memory while changing %s", name);
+	c->is_anew = is_anew;
 	rc = paths(home, name, c->path, c->prev, e);
 	snprintf(longer, sizeof(longer), "%s.tmp", name);
 	if (!rc)
@@ -483,6 +501,23 @@ enum err_code gdbm_change_begin(struct gdbm_change **out, const char *home, cons
 	else
 		*out = c;
 	return rc;
+}
+
+enum err_code gdbm_change_begin(struct gdbm_change **out, const char *home, const char *name,
+	gdbm_on_record check, void *ctx, struct err *e)
+{
+	return change_new(out, home, name, false, check, ctx, e);
+}
+
+enum err_code gdbm_change_anew(
+	struct gdbm_change **out, const char *home, const char *name, struct err *e)
+{
+	return change_new(out, home, name, true, NULL, NULL, e);
+}
+
+uint64_t gdbm_change_records(const struct gdbm_change *c)
+{
+	return c->seal.records;
 }
 
 static enum err_code changed(struct gdbm_change *c, bool worked, struct err *e)

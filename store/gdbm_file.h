@@ -53,6 +53,14 @@ struct gdbm_change;
 MUST_CHECK enum err_code gdbm_change_begin(struct gdbm_change **out, const char *home,
 	const char *name, gdbm_on_record check, void *ctx, struct err *e);
 
+/* The same beginning with an empty file, whatever there is: for what can be had from elsewhere. A
+ * file that is whole becomes .prev. */
+MUST_CHECK enum err_code gdbm_change_anew(
+	struct gdbm_change **out, const char *home, const char *name, struct err *e);
+
+/* How many records there are by now. */
+uint64_t gdbm_change_records(const struct gdbm_change *c);
+
 MUST_CHECK enum err_code gdbm_change_put(
 	struct gdbm_change *c, struct slice key, struct slice value, struct err *e);
 /* ERR_NOT_FOUND when there is no such key. */

@@ -92,6 +92,8 @@ static enum err_code load_pepper(struct keys *k, bool make, struct err *e)
 	pthread_mutex_lock(&k->lock);
 	if (!atomic_load(&k->has_pepper)) {
 		rc = make ? pepper_make(k->home, k->pepper, e) : pepper_read(k->home, k->pepper, e);
+		if (!rc)
+			rc = people_file_check_pepper(k->file, k->pepper, e);
 		atomic_store(&k->has_pepper, rc == ERR_OK);
 	}
 	pthread_mutex_unlock(&k->lock);
@@ -109,7 +111,8 @@ static enum err_code refuse_lone_file(struct keys *k, struct err *e)
 	if (!rc && (access(path, F_OK) == 0 || access(prev, F_OK) == 0))
 		rc = err_set(e, ERR_STORE,
 			"%s is there, but the file pepper beside it is missing: restore it from a "
-			"backup, or move %s and its .prev away and make new keys",
+			"backup, or from another host that shares these keys, or move %s and its "
+			".prev away and make new keys",
 			path, path);
 	return rc;
 }

@@ -13,11 +13,13 @@
 #define LOCK_WAIT_MS 10000
 #define OLD_NAME     PEOPLE_FILE_NAME ".v1"
 #define SCHEMA_BYTES 4
+#define PRINT_BYTES  16 /* of a fingerprint */
 #define NOTHING      ((struct slice){ "", 0 })
 
 struct people_file {
 	char home[HOME_PATH_MAX];
 	struct gdbm_file *file;
+	struct share *share; /* NULL = this host's alone */
 };
 
 struct record_key {
@@ -141,8 +143,19 @@ void people_file_close(struct people_file *f)
 {
 	if (!f)
 		return;
+	share_close(f->share);
 	gdbm_file_close(f->file);
 	free(f);
+}
+
+void people_file_set_share(struct people_file *f, struct share *share)
+{
+	f->share = share;
+}
+
+struct share *people_file_share(const struct people_file *f)
+{
+	return f->share;
 }
 
 const char *people_file_home(const struct people_file *f)
@@ -190,6 +203,81 @@ enum err_code people_file_each(
 
 /* ---- changing ---- */
 
+/* ---- the pepper of a shared file ---- */
+
+/* Tells nothing of the pepper: it is 32 random bytes. */
+static struct slice fingerprint(const uint8_t *pepper, uint8_t out[SHA256_BYTES])
+{
+	crypto_hmac_sha256((struct slice){ (const char *)pepper, PEPPER_BYTES },
+		SLICE("tollgate: which pepper is it?"), out);
+	return (struct slice){ (const char *)out, PRINT_BYTES };
+}
+
+static enum err_code compare_pepper(struct slice value, const uint8_t *pepper, struct err *e)
+{
+	uint8_t hash[SHA256_BYTES];
+
+	if (value.len != PRINT_BYTES)
+		return err_set(e, ERR_IO, "the fingerprint of its pepper is damaged");
+	if (slice_eq(value, fingerprint(pepper, hash)))
+		return ERR_OK;
+	return err_set(e, ERR_STORE,
+		"the file pepper of this host is another one than that of the hosts it shares "
+		"keys with: copy GATEWAY_HOME/pepper from one of them, or no key is recognised");
+}
+
+enum err_code people_file_check_pepper(struct people_file *f, const uint8_t *pepper, struct err *e)
+{
+	struct buf value = { .max_bytes = 4096 };
+	struct err why = { .code = ERR_OK };
+	enum err_code rc = people_file_fetch(f, 'P', NOTHING, NOTHING, &value, &why);
+
+	if (!rc)
+		rc = compare_pepper(buf_slice(&value), pepper, &why);
+	buf_fini(&value);
+	if (rc == ERR_NOT_FOUND)
+		return ERR_OK;
+	if (rc && e)
+		*e = why;
+	return rc ? ERR_STORE : ERR_OK;
+}
+
+/* A host that has no pepper yet may follow; keys.c tells it what is missing. */
+static enum err_code check_fingerprint(
+	const struct people_file *f, struct slice value, struct err *e)
+{
+	uint8_t pepper[PEPPER_BYTES];
+	enum err_code rc = pepper_read(f->home, pepper, e);
+
+	if (!rc)
+		rc = compare_pepper(value, pepper, e);
+	crypto_wipe(pepper, sizeof(pepper));
+	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+}
+
+/* The first change of a shared file leaves one. (A file that is begun has got its pepper.) */
+static enum err_code leave_fingerprint(struct people_change *c, struct err *e)
+{
+	uint8_t pepper[PEPPER_BYTES], hash[SHA256_BYTES];
+	struct buf value = { .max_bytes = 4096 };
+	enum err_code rc = people_change_fetch(c, 'P', NOTHING, NOTHING, &value, e);
+
+	buf_fini(&value);
+	if (rc != ERR_NOT_FOUND)
+		return rc;
+	rc = pepper_read(c->file->home, pepper, e);
+	if (rc == ERR_NOT_FOUND)
+		rc = err_set(e, ERR_STORE,
+			"the file pepper of %s is missing: restore it from a backup, or copy it "
+			"from "
+			"another host that shares these keys",
+			c->file->home);
+	if (!rc)
+		rc = people_change_put(c, 'P', NOTHING, NOTHING, fingerprint(pepper, hash), e);
+	crypto_wipe(pepper, sizeof(pepper));
+	return rc;
+}
+
 /* Is this a record that this version understands? One record is read at a time, so their room
  * is shared. */
 static enum err_code check_record(void *ctx, struct slice key, struct slice value, struct err *e)
@@ -202,7 +290,6 @@ static enum err_code check_record(void *ctx, struct slice key, struct slice valu
 	} ignored;
 	size_t rest = key.len ? key.len - 1 : 0;
 
-	(void)ctx;
 	switch (key.len ? key.ptr[0] : '\0') {
 	case 'K':
 		if (rest != KEY_HASH_BYTES)
@@ -224,6 +311,12 @@ static enum err_code check_record(void *ctx, struct slice key, struct slice valu
 		return people_member_read(value, &ignored.member, e);
 	case 'S':
 		return read_schema(value, e);
+	case 'P':
+		return check_fingerprint(ctx, value, e);
+	case 'E':
+		if (!share_is_mark(key))
+			break;
+		return ERR_OK;
 	default:
 		break;
 	}
@@ -234,26 +327,33 @@ enum err_code people_change_begin(struct people_change *c, struct people_file *f
 {
 	enum err_code rc;
 
-	*c = (struct people_change){ 0 };
+	*c = (struct people_change){ .file = f };
 	rc = home_lock(f->home, LOCK_NAME, LOCK_WAIT_MS, &c->lock_fd, e);
 	c->is_locked = !rc;
+	if (!rc && f->share)
+		rc = share_change_begin(&c->shared, f->share, e);
+	else if (!rc)
+		rc = share_refuse_copy(f->file, PEOPLE_FILE_NAME, e);
 	/* Before the walk: to it a newer file looks like a damaged one. */
 	if (!rc)
 		rc = check_schema(f, e);
 	if (!rc)
-		rc = gdbm_change_begin(
-			&c->change, f->home, PEOPLE_FILE_NAME, check_record, NULL, e);
+		rc = gdbm_change_begin(&c->change, f->home, PEOPLE_FILE_NAME, check_record, f, e);
 	if (!rc)
 		rc = upgrade(f, c, e);
+	if (!rc && f->share)
+		rc = leave_fingerprint(c, e);
 	return rc ? people_change_end(c, rc, e) : ERR_OK;
 }
 
 enum err_code people_change_put(struct people_change *c, char letter, struct slice a,
 	struct slice b, struct slice value, struct err *e)
 {
-	struct record_key key;
+	struct record_key room;
+	struct slice key = record_key(&room, letter, a, b);
 
-	return gdbm_change_put(c->change, record_key(&key, letter, a, b), value, e);
+	share_change_note(&c->shared, key, &value);
+	return gdbm_change_put(c->change, key, value, e);
 }
 
 enum err_code people_change_fetch(struct people_change *c, char letter, struct slice a,
@@ -268,21 +368,59 @@ enum err_code people_change_fetch(struct people_change *c, char letter, struct s
 enum err_code people_change_remove(
 	struct people_change *c, char letter, struct slice a, struct slice b, struct err *e)
 {
-	struct record_key key;
+	struct record_key room;
+	struct slice key = record_key(&room, letter, a, b);
 
-	return gdbm_change_remove(c->change, record_key(&key, letter, a, b), e);
+	share_change_note(&c->shared, key, NULL);
+	return gdbm_change_remove(c->change, key, e);
 }
 
 enum err_code people_change_end(struct people_change *c, enum err_code rc, struct err *e)
 {
 	if (c->change && !rc)
+		rc = share_change_push(&c->shared, c->change, e);
+	if (c->change && !rc)
 		rc = gdbm_change_commit(c->change, e);
 	else
 		gdbm_change_abort(c->change);
+	share_change_end(&c->shared);
 	if (c->is_locked)
 		close(c->lock_fd);
 	*c = (struct people_change){ 0 };
 	return rc;
+}
+
+struct share_conf people_file_share_conf(struct people_file *f)
+{
+	return (struct share_conf){ .file = f->file,
+		.home = f->home,
+		.name = PEOPLE_FILE_NAME,
+		.lock_name = LOCK_NAME,
+		.topic = "people",
+		.check = check_record,
+		.ctx = f,
+		.same = "P" };
+}
+
+enum err_code people_file_mark_pepper(struct people_file *f, struct err *e)
+{
+	struct people_file alone = *f;
+	struct people_change c = { 0 };
+	struct buf value = { .max_bytes = 4096 };
+	uint64_t records;
+	enum err_code rc = people_file_fetch(f, 'P', NOTHING, NOTHING, &value, e);
+
+	buf_fini(&value);
+	if (rc != ERR_NOT_FOUND)
+		return rc;
+	rc = share_count(f->share, &records, e);
+	if (rc || !records)
+		return rc;
+	alone.share = NULL;
+	rc = people_change_begin(&c, &alone, e);
+	if (!rc)
+		rc = leave_fingerprint(&c, e);
+	return people_change_end(&c, rc, e);
 }
 
 enum err_code people_file_restore(struct people_file *f, struct err *e)
@@ -292,7 +430,7 @@ enum err_code people_file_restore(struct people_file *f, struct err *e)
 
 	rc = home_lock(f->home, LOCK_NAME, LOCK_WAIT_MS, &lock_fd, e);
 	if (!rc)
-		rc = gdbm_file_restore(f->home, PEOPLE_FILE_NAME, check_record, NULL, e);
+		rc = gdbm_file_restore(f->home, PEOPLE_FILE_NAME, check_record, f, e);
 	if (lock_fd >= 0)
 		close(lock_fd);
 	return rc;

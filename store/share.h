@@ -89,6 +89,8 @@ void share_change_end(struct share_change *c);
 
 /* Is this the key of the mark, which is no record of the file's owner? */
 bool share_is_mark(struct slice key);
+/* How many records the file has, without the mark. */
+MUST_CHECK enum err_code share_count(struct share *s, uint64_t *out, struct err *e);
 /* For a change without a share. ERR_STORE: the file is a copy. */
 MUST_CHECK enum err_code share_refuse_copy(struct gdbm_file *file, const char *name, struct err *e);
 
