@@ -63,7 +63,7 @@ def start_redis(place):
 def profile(name, **settings):
     servers.PROFILES[name] = dict(
         {
-            "GATEWAY_STORE": f"unix://:{PASSWORD}@/{{place}}/{SOCKET}".replace("@//", "@/"),
+            "GATEWAY_STORE": f"unix://:{PASSWORD}@{{place}}/{SOCKET}",
             "GATEWAY_STORE_TIMEOUT": "500ms",
             "GATEWAY_CACHE_TTL": "0",
         },
