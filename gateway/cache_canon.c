@@ -51,6 +51,11 @@ static void put_bytes(struct cache_canon *c, const void *bytes, size_t n)
 {
 	const unsigned char *from = bytes;
 
+	if (n < sizeof(c->block) - c->n) {
+		memcpy(c->block + c->n, from, n);
+		c->n += n;
+		return;
+	}
 	while (n) {
 		size_t fits = sizeof(c->block) - c->n;
 
@@ -69,6 +74,11 @@ void cache_canon_text(struct cache_canon *c, struct slice text)
 {
 	put_bytes(c, text.ptr, text.len);
 	put(c, STOP);
+}
+
+void cache_canon_char(struct cache_canon *c, char letter)
+{
+	put(c, (unsigned char)letter);
 }
 
 void cache_canon_count(struct cache_canon *c, uint64_t n)
@@ -313,23 +323,44 @@ struct writing {
 	struct frame frames[DEPTH_MAX];
 };
 
+/* Copies up to the first quote or backslash, or end. Sixteen bytes at a time: those too many are
+ * written over by what comes next. */
+static const char *copy_run(struct cache_canon *c, const char *p, const char *end)
+{
+	const char *q = p;
+
+	while (end - p >= 16 && sizeof(c->block) - c->n > 16) {
+		memcpy(c->block + c->n, p, 16);
+		q = json_text_special(p, p + 16, false);
+		c->n += (size_t)(q - p);
+		if (q < p + 16)
+			return q;
+		p = q;
+	}
+	q = json_text_special(p, end, false);
+	put_bytes(c, p, (size_t)(q - p));
+	return q;
+}
+
 /* p stands behind the opening quote. Returns the byte behind the closing one. */
 static const char *write_string(struct cache_canon *c, const char *p, const char *end)
 {
 	unsigned char decoded[4];
-	const char *q;
 
 	put(c, '"');
 	for (;;) {
-		q = json_text_special(p, end, false);
-		put_bytes(c, p, (size_t)(q - p));
-		if (q == end || *q == '"')
+		p = copy_run(c, p, end);
+		if (p == end || *p == '"')
 			break;
-		p = q;
+		if (end - p >= 2 && p[1] == 'n') { /* of all escapes nearly the only one */
+			put(c, '\n');
+			p += 2;
+			continue;
+		}
 		put_bytes(c, decoded, json_text_unescape(&p, end, decoded));
 	}
 	put(c, STOP);
-	return q < end ? q + 1 : end;
+	return p < end ? p + 1 : end;
 }
 
 /* A number taken apart: its digits, with a point among them, from the first to the last that is

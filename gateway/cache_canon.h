@@ -30,6 +30,7 @@ struct cache_canon {
 
 void cache_canon_begin(struct cache_canon *c);
 void cache_canon_text(struct cache_canon *c, struct slice text); /* UTF-8 */
+void cache_canon_char(struct cache_canon *c, char letter);
 void cache_canon_count(struct cache_canon *c, uint64_t n);
 void cache_canon_end(struct cache_canon *c, struct cache_key *out);
 

@@ -2,60 +2,71 @@
 
 #include "gateway/cache_canon.h"
 
-/* Of the canonical text: whoever changes it makes a new one, and no old entry is found. */
-#define FORM "tollgate answer 1"
-
-/* What may be spelled in the text in front of the body. */
-#define WHOLE   "whole"
-#define CONTEXT "context"
+/* What the canonical text begins with. Single letters: a block of SHA-256 is 64 bytes and takes
+ * longer than most of what is done here. */
+#define FORM    '1' /* whoever changes the text makes a new one: no old entry is found */
+#define WHOLE   'w'
+#define CONTEXT 'c'
 
 /* ---- whose it is ---- */
-
-static void write_owner(struct cache_canon *c, const char *kind, uint64_t number)
-{
-	cache_canon_text(c, slice_of(kind));
-	cache_canon_count(c, number);
-}
 
 /* Who has not what the scope says is known by the next narrower thing that he has. */
 static void write_tenant(struct cache_canon *c, const struct cache_tenant *t)
 {
 	enum conf_cache_scope scope = t->scope;
+	char kind = 'a';
+	uint64_t number = t->address;
 
 	if (t->byok && scope != SCOPE_KEY)
 		scope = SCOPE_USER;
-	cache_canon_text(c, slice_of(t->byok ? "own" : "operator"));
-	if (scope == SCOPE_GLOBAL)
-		write_owner(c, "all", 0);
-	else if (scope == SCOPE_ORG && t->org)
-		write_owner(c, "org", t->org);
-	else if (scope != SCOPE_KEY && t->user)
-		write_owner(c, "user", t->user);
-	else if (t->key)
-		write_owner(c, "key", t->key);
-	else if (t->user)
-		write_owner(c, "user", t->user);
-	else
-		write_owner(c, "address", t->address);
+	if (scope == SCOPE_GLOBAL) {
+		kind = 'g';
+		number = 0;
+	} else if (scope == SCOPE_ORG && t->org) {
+		kind = 'o';
+		number = t->org;
+	} else if (t->user && (scope != SCOPE_KEY || !t->key)) {
+		kind = 'u';
+		number = t->user;
+	} else if (t->key) {
+		kind = 'k';
+		number = t->key;
+	}
+	cache_canon_char(c, t->byok ? 'b' : 'p');
+	cache_canon_char(c, kind);
+	cache_canon_count(c, number);
 }
 
 /* ---- what changes nothing ---- */
 
 /* Members that change nothing in the words of the answer, or are said elsewhere in the text. */
-static const char *const silent[] = { "stream", "stream_options", "user", "metadata", "store",
-	"safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier", "model",
-	"models", "fallbacks", "cache", NULL };
+static const struct slice silent[] = {
+	{ "model", 5 },
+	{ "stream", 6 },
+	{ "stream_options", 14 },
+	{ "user", 4 },
+	{ "metadata", 8 },
+	{ "store", 5 },
+	{ "safety_identifier", 17 },
+	{ "prompt_cache_key", 16 },
+	{ "prompt_cache_retention", 22 },
+	{ "service_tier", 12 },
+	{ "models", 6 },
+	{ "fallbacks", 9 },
+	{ "cache", 5 },
+};
 
 /* A chat's limit has two names, of which the newer one counts: it stands in front of the body. */
-static const char *const limits[] = { "max_tokens", "max_completion_tokens", NULL };
+static const struct slice limits[] = { { "max_tokens", 10 }, { "max_completion_tokens", 21 } };
 
-static bool is_one_of(struct slice name, const char *const *names)
+static bool is_one_of(struct slice name, const struct slice *names, size_t n)
 {
-	for (; *names; names++)
-		if (slice_is(name, *names))
+	for (size_t i = 0; i < n; i++)
+		if (name.len == names[i].len && memcmp(name.ptr, names[i].ptr, name.len) == 0)
 			return true;
 	return false;
 }
+#define IS_ONE_OF(name, names) is_one_of(name, names, sizeof(names) / sizeof((names)[0]))
 
 static bool is_number(struct json_value v, int64_t n)
 {
@@ -117,28 +128,28 @@ static bool omits(const void *ctx, struct slice key, struct json_value v)
 			return false;
 		name = slice_of(decoded);
 	}
-	if (is_one_of(name, silent))
+	if (IS_ONE_OF(name, silent))
 		return true;
-	return is_chat(req) && (is_one_of(name, limits) || says_default(req, name, v));
+	return is_chat(req) && (IS_ONE_OF(name, limits) || says_default(req, name, v));
 }
 
 /* ---- the keys ---- */
 
-static void begin(struct cache_canon *c, const struct cache_ask *ask, const char *kind)
+static void begin(struct cache_canon *c, const struct cache_ask *ask, char kind)
 {
 	const struct json_value *limit = &ask->req->field[CHAT_MAX_COMPLETION_TOKENS].value;
 	int64_t most = 0;
 
 	cache_canon_begin(c);
-	cache_canon_text(c, slice_of(FORM));
-	cache_canon_text(c, slice_of(kind));
+	cache_canon_char(c, FORM);
+	cache_canon_char(c, kind);
 	write_tenant(c, ask->tenant);
 	cache_canon_text(c, slice_of(ask->endpoint));
 	cache_canon_text(c, slice_of(ask->model));
 	if (limit->kind != JSON_NUMBER)
 		limit = &ask->req->field[CHAT_MAX_TOKENS].value;
-	if (is_chat(ask->req) && json_int(*limit, &most))
-		cache_canon_text(c, slice_of("limit"));
+	if (is_chat(ask->req) && !json_int(*limit, &most))
+		most = 0; /* there is none: no limit is 0 */
 	cache_canon_count(c, (uint64_t)most);
 }
 
