@@ -22,6 +22,8 @@ static const struct kind {
 
 enum err_code admit_check(const struct ledger_ask *ask, struct err *e)
 {
+	size_t subjects = 0;
+
 	if (ask->microusd < 0 || ask->microusd > LEDGER_MICROUSD_MAX)
 		return err_param(e, ERR_RANGE, "microusd", "an amount of 0..%" PRId64 " is asked",
 			LEDGER_MICROUSD_MAX);
@@ -35,7 +37,13 @@ enum err_code admit_check(const struct ledger_ask *ask, struct err *e)
 			e, ERR_RANGE, "limits", "at most %d limits at once", LEDGER_LIMITS);
 	for (size_t i = 0; i < ask->limits_n; i++) {
 		const struct ledger_limit *limit = &ask->limits[i];
+		size_t before = 0;
 
+		while (before < i && ask->limits[before].subject != limit->subject)
+			before++;
+		if (before == i && ++subjects > LEDGER_SUBJECTS)
+			return err_param(e, ERR_RANGE, "limits", "at most %d subjects at once",
+				LEDGER_SUBJECTS);
 		if ((unsigned)limit->kind >= LEDGER_LIMIT_KINDS || limit->ceiling < 0 ||
 			limit->ceiling > kinds[limit->kind].max || !limit->subject ||
 			(limit->subject & ~LEASE_SUBJECT))

@@ -1,4 +1,4 @@
-#include "store/books.h"
+#include "store/ledger_redis.h"
 
 #include "store/fault.h"
 
@@ -70,12 +70,17 @@ static enum err_code check_sum(struct ledger *l, uint64_t subject, int64_t micro
 static enum err_code credit(struct ledger *l, struct record *r, bool *already, struct err *e)
 {
 	const struct ledger_id id = { { r->id[0], r->id[1] } };
+	size_t fresh;
 	bool unsynced;
 	enum err_code rc = was_counted(l, id, already, e);
 
 	if (rc || *already)
 		return rc;
-	rc = check_sum(l, r->credit.subject, r->credit.microusd, e);
+	rc = l->conf.redis ? ledger_redis_may_credit(
+				     l, id, r->credit.subject, r->credit.microusd, already, e)
+			   : check_sum(l, r->credit.subject, r->credit.microusd, e);
+	if (*already)
+		return rc;
 	if (!rc)
 		rc = journal_append(&l->journal, &l->hot.head->segment, r, true, &unsynced, e);
 	if (rc)
@@ -86,6 +91,9 @@ static enum err_code credit(struct ledger *l, struct record *r, bool *already, s
 	/* The money is there; the table follows when it is free. */
 	if (books_lock(l, LEDGER_WAIT_MS, NULL) == ERR_OK)
 		hot_unlock(&l->hot);
+	/* What Redis does not hear now, the outbox tells it. */
+	if (l->conf.redis)
+		(void)!ledger_redis_apply(l, r, 1, NULL, &fresh, NULL);
 	return ERR_OK;
 }
 

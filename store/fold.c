@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "store/archive.h"
 #include "store/fault.h"
+#include "store/outbox.h"
 #include "store/tally.h"
 
 #include <dirent.h>
@@ -410,7 +411,7 @@ static enum err_code clear(struct ledger *l, uint64_t upto, struct err *e)
 	uint64_t first, last, n;
 	enum err_code rc = journal_list(&l->journal, &first, &last, &n, e);
 
-	for (uint64_t s = first; n && s <= upto && !rc; s++) {
+	for (uint64_t s = first; n && s <= upto && !rc && outbox_may_remove(l, s); s++) {
 		if (l->conf.keep == LEDGER_COMPRESS) {
 			rc = archive_put(&l->journal, s, e);
 			if (rc == ERR_NOT_FOUND)

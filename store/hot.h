@@ -93,7 +93,7 @@ struct hot_head {
 	_Atomic int64_t last_fold_ms;
 	_Atomic int64_t last_alarm_ms;
 	_Atomic int64_t fold_took_ms;
-	_Atomic int64_t last_ship_ms;
+	_Atomic int64_t last_ship_ms, last_away_ms;
 	_Atomic uint64_t shipped_segment, shipped_offset; /* store/outbox.h; for operators */
 
 	/* Counters for operators. */

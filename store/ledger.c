@@ -7,6 +7,7 @@
 #include "store/books.h"
 #include "store/fault.h"
 #include "store/fold.h"
+#include "store/outbox.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -18,7 +19,9 @@
 #define SETTLE_WAIT   50 /* ms; the record is safe, the table can wait */
 #define REAP_MS       1000
 #define ALARM_MS      60000
-#define REAP_MAX      512 /* leases ended in one go */
+#define REAP_MAX      LEDGER_REDIS_RELEASE /* leases ended in one go */
+#define SHIP_MS       1000
+#define SHIP_RECORDS  8192 /* looked at in one tick */
 
 struct ledger_now ledger_now(void)
 {
@@ -88,6 +91,8 @@ enum err_code ledger_open(
 		rc = err_set(e, ERR_STORE, "the path of GATEWAY_HOME is too long");
 	if (!rc && !l->born)
 		rc = err_set(e, ERR_STORE, "/proc cannot be read: the store needs it");
+	if (!rc && conf->redis)
+		rc = ledger_redis_init(l, e);
 	if (!rc)
 		rc = hot_attach(&l->hot, l->home, l->journal.store, e);
 	if (!rc && l->hot.is_first && (!l->hot.head || !is_fit(l)))
@@ -153,17 +158,36 @@ static enum err_code lock_with_room(struct ledger *l, struct err *e)
 	return rc;
 }
 
-enum err_code ledger_reserve(struct ledger *l, struct ledger_now now, struct ledger_ask *ask,
+/* Ends an open reservation in the table; false when it was not open any more, or cannot be ended
+ * now and will be reaped. */
+static bool end_here(struct ledger *l, struct ledger_lease *lease)
+{
+	struct lease *open;
+	bool ended;
+
+	if (!lease->is_open || books_lock(l, LEDGER_WAIT_MS, NULL) != ERR_OK)
+		return false;
+	open = lease_find(&l->hot, lease->index, lease->generation);
+	ended = open && lease_state(open) == LEASE_OPEN;
+	if (ended) {
+		hot_begin(&l->hot);
+		lease_end(&l->hot, open, 0);
+		(void)fault_at("ledger.releasing");
+		hot_commit(&l->hot);
+	}
+	hot_unlock(&l->hot);
+	lease->is_open = false;
+	return ended;
+}
+
+/* By the table of this host. */
+static enum err_code reserve_here(struct ledger *l, struct ledger_now now, struct ledger_ask *ask,
 	struct ledger_lease *lease, struct ledger_refusal *refusal, struct err *e)
 {
 	const struct lease owner = { .pid = l->pid, .born = l->born };
 	struct admit a;
-	enum err_code rc = admit_check(ask, e);
+	enum err_code rc = lock_with_room(l, e);
 
-	*lease = (struct ledger_lease){ .id = ask->id };
-	*refusal = (struct ledger_refusal){ 0 };
-	if (!rc)
-		rc = lock_with_room(l, e);
 	if (rc)
 		return rc;
 	rc = admit_decide(&a, &l->hot, now, ask, refusal, e);
@@ -174,12 +198,80 @@ enum err_code ledger_reserve(struct ledger *l, struct ledger_now now, struct led
 	return rc;
 }
 
+/* By Redis. A place of a lease is taken here first: it promises room in the journal, makes the
+ * settle happen once, and whoever reaps it tells Redis. */
+static enum err_code reserve_shared(struct ledger *l, struct ledger_now now, struct ledger_ask *ask,
+	struct ledger_lease *lease, struct ledger_refusal *refusal, struct err *e)
+{
+	const struct lease owner = { .pid = l->pid, .born = l->born };
+	const struct admit nothing = { .n = 0 };
+	enum err_code rc = lock_with_room(l, e);
+
+	if (rc)
+		return rc;
+	rc = admit_take(&nothing, &l->hot, now, &owner, ask, lease, e);
+	hot_unlock(&l->hot);
+	if (rc)
+		return rc;
+	rc = ledger_redis_reserve(l, now, ask, refusal, e);
+	if (rc)
+		(void)end_here(l, lease);
+	lease->is_shared = !rc;
+	return rc;
+}
+
+/* While Redis is away, by what this host knows. The balances are not known: a credit may have
+ * come in, and most was spent, elsewhere. */
+static enum err_code reserve_alone(struct ledger *l, struct ledger_now now, struct ledger_ask *ask,
+	struct ledger_lease *lease, struct ledger_refusal *refusal, struct err *e)
+{
+	struct ledger_limit known[LEDGER_LIMITS];
+	size_t which[LEDGER_LIMITS];
+	struct ledger_ask less = *ask;
+	enum err_code rc;
+
+	less.limits = known;
+	less.limits_n = 0;
+	for (size_t i = 0; i < ask->limits_n; i++) {
+		if (ask->limits[i].kind == LEDGER_BALANCE)
+			continue;
+		which[less.limits_n] = i;
+		known[less.limits_n++] = ask->limits[i];
+	}
+	rc = reserve_here(l, now, &less, lease, refusal, e);
+	lease->is_alone = !rc;
+	for (size_t i = 0; i < less.limits_n; i++)
+		ask->limits[which[i]] = known[i];
+	if (rc == ERR_NO_CREDIT || rc == ERR_RATE_LIMITED)
+		refusal->limit = which[refusal->limit];
+	return rc;
+}
+
+enum err_code ledger_reserve(struct ledger *l, struct ledger_now now, struct ledger_ask *ask,
+	struct ledger_lease *lease, struct ledger_refusal *refusal, struct err *e)
+{
+	enum err_code rc = admit_check(ask, e);
+
+	*lease = (struct ledger_lease){ .id = ask->id };
+	*refusal = (struct ledger_refusal){ 0 };
+	if (rc)
+		return rc;
+	if (!l->conf.redis || !ask->limits_n)
+		return reserve_here(l, now, ask, lease, refusal, e);
+	rc = reserve_shared(l, now, ask, lease, refusal, e);
+	if (rc != ERR_STORE || !l->conf.fail_open)
+		return rc;
+	return reserve_alone(l, now, ask, lease, refusal, e);
+}
+
 enum err_code ledger_look(struct ledger *l, struct ledger_now now, struct ledger_limit *limits,
 	size_t limits_n, struct err *e)
 {
 	struct ledger_ask ask = { .id = { { 1, 0 } }, .limits = limits, .limits_n = limits_n };
 	enum err_code rc = admit_check(&ask, e);
 
+	if (!rc && l->conf.redis)
+		return ledger_redis_look(l, now, &ask, e);
 	if (!rc)
 		rc = books_lock(l, LEDGER_WAIT_MS, e);
 	if (rc)
@@ -288,6 +380,7 @@ enum err_code ledger_settle(struct ledger *l, struct ledger_now now, struct ledg
 	struct record_settle *what, enum ledger_settled *how, struct err *e)
 {
 	struct record r = { .type = RECORD_SETTLE, .wall_ms = now.wall_ms };
+	size_t fresh;
 	bool unsynced;
 	enum err_code rc = check_settle(what, e);
 
@@ -299,7 +392,9 @@ enum err_code ledger_settle(struct ledger *l, struct ledger_now now, struct ledg
 	what->lease_index = lease->index;
 	what->lease_generation = lease->generation;
 	what->reserved_microusd = lease->microusd;
-	what->flags &= (uint16_t)~RECORD_LATE;
+	what->flags &= (uint16_t) ~(RECORD_LATE | RECORD_ALONE);
+	if (lease->is_alone)
+		what->flags |= RECORD_ALONE;
 	/* Whoever sits on the table must not keep money from being written down. */
 	rc = claim(l, lease, what, how, e);
 	if (rc && rc != ERR_BUSY && rc != ERR_STORE)
@@ -320,32 +415,25 @@ enum err_code ledger_settle(struct ledger *l, struct ledger_now now, struct ledg
 	if (unsynced)
 		books_sync_failed(l);
 	lease->is_open = false;
+	(void)fault_at("ledger.written");
 	*how = follow_up(l, now);
+	if (l->conf.redis && ledger_redis_apply(l, &r, 1, NULL, &fresh, NULL) != ERR_OK)
+		*how = LEDGER_DEFERRED;
 	return ERR_OK;
 }
 
 void ledger_release(struct ledger *l, struct ledger_lease *lease)
 {
-	struct lease *open;
-
-	if (!lease->is_open || books_lock(l, LEDGER_WAIT_MS, NULL) != ERR_OK)
-		return;
-	open = lease_find(&l->hot, lease->index, lease->generation);
-	if (open && lease_state(open) == LEASE_OPEN) {
-		hot_begin(&l->hot);
-		lease_end(&l->hot, open, 0);
-		(void)fault_at("ledger.releasing");
-		hot_commit(&l->hot);
-	}
-	hot_unlock(&l->hot);
-	lease->is_open = false;
+	if (end_here(l, lease) && lease->is_shared)
+		ledger_redis_release(l, &lease->id.word[0], 1);
 }
 
 /* ---- keeping house ---- */
 
-size_t ledger_reap(struct ledger *l, struct ledger_now now)
+static size_t reap_here(struct ledger *l, struct ledger_now now)
 {
 	struct lease_ref due[REAP_MAX];
+	uint64_t ids[REAP_MAX];
 	size_t n = lease_overdue(&l->hot, now.mono_ms, due, REAP_MAX), ended = 0;
 
 	/* Catching up first: one that was settled and killed has ended by its record. */
@@ -356,13 +444,25 @@ size_t ledger_reap(struct ledger *l, struct ledger_now now)
 
 		if (!lease)
 			continue;
+		ids[ended++] = lease->id;
 		hot_begin(&l->hot);
 		lease_end(&l->hot, lease, 0);
 		(void)fault_at("ledger.reaping");
 		hot_commit(&l->hot);
-		ended++;
 	}
 	hot_unlock(&l->hot);
+	if (l->conf.redis)
+		ledger_redis_release(l, ids, ended);
+	return ended;
+}
+
+size_t ledger_reap(struct ledger *l, struct ledger_now now)
+{
+	size_t ended = reap_here(l, now);
+
+	/* Those of hosts that are gone. */
+	if (l->conf.redis)
+		ended += ledger_redis_reap(l, now);
 	atomic_fetch_add(&l->hot.head->reaped, ended);
 	return ended;
 }
@@ -391,6 +491,37 @@ static void warn_when_nearly_full(struct ledger *l, int64_t mono_ms)
 			hot_peek(&head->accounts_used), head->accounts);
 }
 
+/* Redis being away is no trouble of this host's books: it is told of it once a minute. */
+static enum err_code ship(struct ledger *l, struct ledger_now now, struct err *e)
+{
+	struct err own;
+	uint64_t sent;
+	bool done;
+	enum err_code rc = outbox_ship(l, false, SHIP_RECORDS, &sent, &done, e ? e : &own);
+
+	if (!rc && !done) /* more is waiting: go on at the next tick */
+		atomic_store(&l->hot.head->last_ship_ms, 0);
+	if (rc && rc != ERR_BUSY && is_due(&l->hot.head->last_away_ms, ALARM_MS, now.mono_ms))
+		log_line(LOG_ERROR, "the journal cannot be sent to Redis: %s",
+			e ? e->message : own.message);
+	return rc == ERR_BUSY ? ERR_OK : rc;
+}
+
+enum err_code ledger_ship_all(
+	struct ledger *l, struct ledger_now now, bool from_start, uint64_t *sent, struct err *e)
+{
+	bool done = false;
+	enum err_code rc;
+
+	*sent = 0;
+	if (!l->conf.redis)
+		return err_param(
+			e, ERR_RANGE, "GATEWAY_STORE", "there is no Redis to send the books to");
+	/* What is folded now need not be told one by one. */
+	rc = fold_run(l, now, BOOKS_FOLD_WAIT_MS, e);
+	return rc ? rc : outbox_ship(l, from_start, 0, sent, &done, e);
+}
+
 enum err_code ledger_tick(struct ledger *l, struct ledger_now now, struct err *e)
 {
 	struct hot_head *head = l->hot.head;
@@ -412,6 +543,8 @@ enum err_code ledger_tick(struct ledger *l, struct ledger_now now, struct err *e
 		if (folded && folded != ERR_BUSY)
 			rc = folded;
 	}
+	if (!rc && l->conf.redis && is_due(&head->last_ship_ms, SHIP_MS, now.mono_ms))
+		rc = ship(l, now, e);
 	return rc;
 }
 
@@ -448,7 +581,13 @@ enum err_code ledger_status(struct ledger *l, struct ledger_status *out, struct 
 		.skipped_bytes = atomic_load(&head->skipped_bytes),
 		.last_fold_ms = atomic_load(&head->last_fold_ms),
 		.fold_took_ms = atomic_load(&head->fold_took_ms),
+		.shipped_segment = atomic_load(&head->shipped_segment),
+		.shipped_offset = atomic_load(&head->shipped_offset),
 	};
 	hot_unlock(&l->hot);
+	if (l->conf.redis)
+		out->unshipped_bytes =
+			outbox_behind(l, (struct ledger_place){ .segment = out->shipped_segment,
+						 .offset = out->shipped_offset });
 	return ERR_OK;
 }

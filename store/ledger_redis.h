@@ -3,13 +3,14 @@
  * Each is one round trip, and may be repeated when it is not known whether it was carried out:
  * reservations and records count once for each id.
  *
- * Errors: ERR_STORE, with retry_after_ms, when Redis is away or refuses (no memory, a replica, a key
- *         that is not the ledger's): nothing was changed, or all of it was. Else as said.
- * Threads: any. Blocking: as store/redis.h. Only store/ includes it.
+ * Errors: ERR_STORE, with retry_after_ms, when Redis is away or refuses (no memory, a replica, a
+ * key that is not the ledger's): nothing was changed, or all of it was. Else as said. Threads: any.
+ * Blocking: as store/redis.h. Only store/ includes it.
  */
 #ifndef STORE_LEDGER_REDIS_H
 #define STORE_LEDGER_REDIS_H
 
+#include "store/admit.h"
 #include "store/books.h"
 #include "store/redis.h"
 
@@ -22,6 +23,7 @@
 struct ledger_place {
 	uint64_t segment; /* 0 = nothing is known */
 	uint64_t offset;
+	uint64_t base; /* records of segments before this one were added as sums, without ids */
 };
 
 /* Writes l->keys. */
@@ -46,6 +48,20 @@ MUST_CHECK enum err_code ledger_redis_missing(struct ledger *l, const struct rec
 
 MUST_CHECK enum err_code ledger_redis_place(
 	struct ledger *l, struct ledger_place *out, struct err *e);
+
+/* Lays n (0..LEDGER_REDIS_SEND) accounts of the books folded so far ready to be added. *adding:
+ * another state, that a call of before has begun to add; 0 = none. */
+MUST_CHECK enum err_code ledger_redis_base_put(struct ledger *l, uint64_t folded,
+	const struct account *accounts, size_t n, uint64_t *adding, struct err *e);
+/* Adds all of what lies ready, once for this store, and has its journal begin behind it. */
+MUST_CHECK enum err_code ledger_redis_base_add(struct ledger *l, uint64_t folded, struct err *e);
+
+/* Appends this store's identity in 32 digits. */
+void ledger_redis_store(const struct ledger *l, char out[33]);
+/* One command about a key of the ledger, name, which goes in front of the n (..2 *
+ * LEDGER_REDIS_SEND) words that follow. */
+MUST_CHECK enum err_code ledger_redis_command(struct ledger *l, const char *verb, const char *name,
+	const struct slice *more, size_t n, struct redis_reply *reply, struct err *e);
 
 /* Ends n (..LEDGER_REDIS_RELEASE) reservations, by the first halves of their ids. What cannot be
  * ended now ends at its deadline. */

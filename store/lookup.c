@@ -1,5 +1,5 @@
 /* The looking half of store/ledger.h: accounts, recent records, usage, names. */
-#include "store/books.h"
+#include "store/ledger_redis.h"
 
 #include "base/crypto.h"
 #include "store/tally.h"
@@ -13,9 +13,12 @@
 enum err_code ledger_account(struct ledger *l, uint64_t subject, struct account *out, struct err *e)
 {
 	const struct account *a;
-	enum err_code rc = books_lock(l, LEDGER_WAIT_MS, e);
+	enum err_code rc;
 
+	if (l->conf.redis)
+		return ledger_redis_account(l, subject, out, e);
 	*out = (struct account){ .subject = subject };
+	rc = books_lock(l, LEDGER_WAIT_MS, e);
 	if (rc)
 		return rc;
 	a = hot_account(&l->hot, subject);
@@ -80,6 +83,9 @@ enum err_code ledger_find(struct ledger *l, struct ledger_id id, struct record *
 	if (is_recent &&
 		journal_read(&l->journal, segment, number * RECORD_BYTES, out, NULL) == ERR_OK &&
 		out->type == RECORD_SETTLE && memcmp(out->id, id.word, sizeof(out->id)) == 0)
+		return ERR_OK;
+	/* Of another host, or not so recent. What only this host knows is in its journal. */
+	if (l->conf.redis && ledger_redis_find(l, id, out, NULL) == ERR_OK)
 		return ERR_OK;
 	rc = journal_list(&l->journal, &first, &last, &n, e);
 	for (uint64_t s = last; n && s >= first && !rc && !f.found; s--) {
@@ -190,6 +196,17 @@ static enum err_code one_day(struct ledger *l, int64_t day, const struct tally *
 	return rc;
 }
 
+/* Of all hosts. */
+static enum err_code usage_of_all(struct ledger *l, int64_t first_day, int64_t last_day,
+	ledger_on_usage on_usage, void *ctx, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+
+	for (int64_t day = first_day; day <= last_day && !rc; day++)
+		rc = ledger_redis_usage(l, day, on_usage, ctx, e);
+	return rc;
+}
+
 enum err_code ledger_usage(struct ledger *l, int64_t first_day, int64_t last_day,
 	ledger_on_usage on_usage, void *ctx, struct err *e)
 {
@@ -199,6 +216,8 @@ enum err_code ledger_usage(struct ledger *l, int64_t first_day, int64_t last_day
 
 	if (first_day < 0 || last_day < first_day || last_day - first_day >= DAYS_MAX)
 		return err_param(e, ERR_RANGE, "days", "1 to %d days at once", DAYS_MAX);
+	if (l->conf.redis)
+		return usage_of_all(l, first_day, last_day, on_usage, ctx, e);
 	tally_init(&tail, sizeof(struct tail_key), sizeof(struct usage_row));
 	tally_init(&rows, sizeof(struct usage_key), sizeof(struct usage_row));
 	rc = gather(l, &tail, &folded, e);
@@ -285,5 +304,7 @@ enum err_code ledger_name_text(struct ledger *l, uint64_t name, struct buf *out,
 	}
 	if (rc || s.found)
 		return rc;
+	if (l->conf.redis) /* noted on another host */
+		return ledger_redis_name_text(l, name, out, e);
 	return err_set(e, ERR_NOT_FOUND, "this name was never noted");
 }
