@@ -2,6 +2,7 @@
 
 #include "base/crypto.h"
 #include "base/log.h"
+#include "store/fault.h"
 #include "store/home.h"
 
 #include <inttypes.h>
@@ -435,6 +436,7 @@ enum err_code share_change_push(struct share_change *c, struct gdbm_change *file
 	if (!buf_ok(&c->words))
 		return err_set(e, ERR_NO_MEMORY, "no memory to change %s", c->share->conf.name);
 	rc = share_mark_put(file, c->after, buf_slice(&c->past), e);
+	(void)fault_at("share.push");
 	if (!rc)
 		rc = share_redis_write(c, &done, e);
 	if (!rc && !done)

@@ -1,6 +1,7 @@
 #include "store/share_inside.h"
 
 #include "base/crypto.h"
+#include "store/fault.h"
 #include "store/home.h"
 
 #include <stdlib.h>
@@ -79,6 +80,7 @@ enum err_code share_send_whole(struct share *s, const char *before, const char *
 		rc = gdbm_file_each(file, collect, &t, e);
 	if (!rc)
 		rc = send_chunk(&t, e);
+	(void)fault_at("share.rename");
 	if (!rc)
 		rc = share_redis_rename(s, before, after, present + out->sent, &done, e);
 	if (!rc && !done)
