@@ -407,7 +407,7 @@ enum err_code redis_calls(struct redis *r, const struct redis_command *commands,
 
 /* ---- scripts ---- */
 
-static void name_script(struct redis_script *script)
+const char *redis_script_sha1(struct redis_script *script)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	uint8_t sum[SHA1_BYTES];
@@ -418,6 +418,7 @@ static void name_script(struct redis_script *script)
 		crypto_hex(sum, sizeof(sum), script->sha1);
 	}
 	pthread_mutex_unlock(&lock);
+	return script->sha1;
 }
 
 enum err_code redis_eval(struct redis *r, struct redis_script *script, const struct slice *words,
@@ -428,14 +429,13 @@ enum err_code redis_eval(struct redis *r, struct redis_script *script, const str
 	char count[24];
 	enum err_code rc;
 
-	name_script(script);
 	if (n + 3 > sizeof(few) / sizeof(*few))
 		all = malloc((n + 3) * sizeof(*all));
 	if (!all)
 		return err_set(e, ERR_NO_MEMORY, "no memory for a script of Redis");
 	snprintf(count, sizeof(count), "%zu", keys_n);
 	all[0] = SLICE("EVALSHA");
-	all[1] = slice_of(script->sha1);
+	all[1] = slice_of(redis_script_sha1(script));
 	all[2] = slice_of(count);
 	memcpy(all + 3, words, n * sizeof(*all));
 	command.words = all;

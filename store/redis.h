@@ -88,6 +88,8 @@ struct redis_script {
 	const char *text;
 	char sha1[41]; /* made at first use */
 };
+/* Its checksum, for an EVALSHA among other commands; NOSCRIPT is then the caller's to see. */
+const char *redis_script_sha1(struct redis_script *script);
 /* keys_n keys, all in one slot, then arguments: words holds both. */
 MUST_CHECK enum err_code redis_eval(struct redis *r, struct redis_script *script,
 	const struct slice *words, size_t keys_n, size_t n, struct redis_reply *out, struct err *e);
