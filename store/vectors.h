@@ -1,5 +1,5 @@
-/* store/vectors.h - the nearest of many vectors: flat mapped files below GATEWAY_HOME/cache, shared
- * by all processes of the host (store-lab.md section 2.5).
+/* store/vectors.h - the nearest of many vectors: a flat mapped file below GATEWAY_HOME/cache,
+ * shared by all processes of the host (store-lab.md section 2.5).
  *
  * A row is written once: a key, the group it may be found in, an expiry, a guard, and the vector,
  * as int8 for scanning and as float for judging the best few. Rows are used in turn; the oldest
@@ -14,6 +14,7 @@
 #include "store/cache.h"
 
 #define VECTORS_DIMENSIONS_MAX 8192
+#define VECTORS_ENTRIES_MAX    1000000
 
 struct vectors;
 
@@ -34,8 +35,10 @@ struct vectors_row {
 	int64_t expires_ms;
 };
 
-/* ERR_RANGE: no dimensions, too many, or a vector that is not finite or has no length. ERR_BUSY,
- * ERR_STORE. A first row with another number of dimensions than the file's empties the file. */
+/* In the place of the row with the same group and key, if there is one. ERR_RANGE: it has expired
+ * already, no dimensions, too many, or a vector that is not finite or has no length. ERR_BUSY,
+ * ERR_STORE, ERR_NO_MEMORY. A row with another number of dimensions than the file's, or a file for
+ * another number of rows: it begins anew, empty. */
 MUST_CHECK enum err_code vectors_put(struct vectors *v, const struct vectors_row *row,
 	const float *vector, size_t dimensions, int64_t now_ms, struct err *e);
 
