@@ -213,7 +213,7 @@ static enum err_code reserve_shared(struct ledger *l, struct ledger_now now, str
 	hot_unlock(&l->hot);
 	if (rc)
 		return rc;
-	rc = ledger_redis_reserve(l, now, ask, refusal, e);
+	rc = ledger_redis_reserve(l, now, ask, lease, refusal, e);
 	if (rc)
 		(void)end_here(l, lease);
 	lease->is_shared = !rc;
@@ -424,8 +424,10 @@ enum err_code ledger_settle(struct ledger *l, struct ledger_now now, struct ledg
 
 void ledger_release(struct ledger *l, struct ledger_lease *lease)
 {
+	const struct ledger_hold hold = { lease->id.word[0], lease->index, lease->generation };
+
 	if (end_here(l, lease) && lease->is_shared)
-		ledger_redis_release(l, &lease->id.word[0], 1);
+		ledger_redis_release(l, &hold, 1);
 }
 
 /* ---- keeping house ---- */
@@ -433,7 +435,7 @@ void ledger_release(struct ledger *l, struct ledger_lease *lease)
 static size_t reap_here(struct ledger *l, struct ledger_now now)
 {
 	struct lease_ref due[REAP_MAX];
-	uint64_t ids[REAP_MAX];
+	struct ledger_hold ended_of[REAP_MAX];
 	size_t n = lease_overdue(&l->hot, now.mono_ms, due, REAP_MAX), ended = 0;
 
 	/* Catching up first: one that was settled and killed has ended by its record. */
@@ -444,7 +446,8 @@ static size_t reap_here(struct ledger *l, struct ledger_now now)
 
 		if (!lease)
 			continue;
-		ids[ended++] = lease->id;
+		ended_of[ended++] =
+			(struct ledger_hold){ lease->id, due[i].index, due[i].generation };
 		hot_begin(&l->hot);
 		lease_end(&l->hot, lease, 0);
 		(void)fault_at("ledger.reaping");
@@ -452,7 +455,7 @@ static size_t reap_here(struct ledger *l, struct ledger_now now)
 	}
 	hot_unlock(&l->hot);
 	if (l->conf.redis)
-		ledger_redis_release(l, ids, ended);
+		ledger_redis_release(l, ended_of, ended);
 	return ended;
 }
 

@@ -7,8 +7,8 @@
 --
 --   account:SUBJECT  struct account without its subject, 15 words
 --   meter:SUBJECT    struct meter without subject and spare words
---   leases           hash: first half of a request's id -> deadline, amounts, what it holds
---   deadlines        sorted set: the same ids by deadline
+--   leases           hash: struct ledger_hold -> deadline, amounts, what it holds
+--   deadlines        sorted set: the same by deadline
 --   ids:DAY          hash: id of a request settled that day -> its place in the stream
 --   stream           the records themselves, the latest of them
 --   credits, names   hashes: once for each id, for good
@@ -360,7 +360,7 @@ local function look(limit, ask, reserved_now)
 	return math.max(left, 0), window_end_ms(limit.kind, ask.wall)
 end
 
--- reserve TIME ID TTL_MS MICROUSD TOKENS {SUBJECT KIND CEILING}…; an empty id only looks.
+-- reserve TIME HOLD TTL_MS MICROUSD TOKENS {SUBJECT KIND CEILING}…; an empty hold only looks.
 -- Answers refused (0, 1), which limit, its wait, and for each limit what is left and the time
 -- until all is; -1 for never.
 local function reserve()

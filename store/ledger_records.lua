@@ -40,7 +40,7 @@ local function forget_lease(id)
 	call('ZREM', root .. 'deadlines', id)
 end
 
--- release ID…, and reap TIME, which does the same to what is overdue. Answer how many.
+-- release HOLD…, and reap TIME, which does the same to what is overdue. Answer how many.
 local function release(ids)
 	local ended = 0
 	for _, id in ipairs(ids) do
@@ -106,7 +106,7 @@ local function apply_settle(r, id, at)
 	local completion = struct.unpack('<I4', r, 137)
 	local status = struct.unpack('<H', r, 169)
 	local day = floor(struct.unpack('<i8', r, 25) / DAY_MS)
-	local bucket, lease = root .. 'ids:' .. day, string.sub(id, 1, 8)
+	local bucket, lease = root .. 'ids:' .. day, string.sub(id, 1, 8) .. string.sub(r, 161, 168)
 	local payer, month = ARGV[at + 6], tonumber(ARGV[at + 7])
 	if call('HEXISTS', bucket, id) == 1 then
 		return 1

@@ -129,9 +129,9 @@ static int64_t clipped(int64_t n, int64_t max)
 	return n < max ? n : max;
 }
 
-/* id: NULL only looks. */
+/* hold: NULL only looks. */
 static enum err_code decide(struct ledger *l, struct ledger_now now, struct ledger_ask *ask_for,
-	const uint64_t *id, struct redis_reply *reply, struct err *e)
+	const struct ledger_hold *hold, struct redis_reply *reply, struct err *e)
 {
 	struct slice word_of[7 + 3 * LEDGER_LIMITS];
 	char text[(3 + 3 * LEDGER_LIMITS) * NUMBER_SIZE], time[48];
@@ -142,7 +142,7 @@ static enum err_code decide(struct ledger *l, struct ledger_now now, struct ledg
 	word(&w, slice_of(l->keys));
 	word(&w, SLICE("reserve"));
 	word(&w, given_time(now, time));
-	word_bytes(&w, id ? id : (const void *)"", id ? sizeof(*id) : 0);
+	word_bytes(&w, hold ? hold : (const void *)"", hold ? sizeof(*hold) : 0);
 	word_int(&w, ttl_ms);
 	word_int(&w, ask_for->microusd);
 	word_int(&w, ask_for->tokens);
@@ -165,10 +165,12 @@ static enum err_code decide(struct ledger *l, struct ledger_now now, struct ledg
 }
 
 enum err_code ledger_redis_reserve(struct ledger *l, struct ledger_now now,
-	struct ledger_ask *ask_for, struct ledger_refusal *refusal, struct err *e)
+	struct ledger_ask *ask_for, const struct ledger_lease *lease,
+	struct ledger_refusal *refusal, struct err *e)
 {
+	const struct ledger_hold hold = { lease->id.word[0], lease->index, lease->generation };
 	struct redis_reply reply = { 0 };
-	enum err_code rc = decide(l, now, ask_for, &ask_for->id.word[0], &reply, e);
+	enum err_code rc = decide(l, now, ask_for, &hold, &reply, e);
 
 	if (!rc && number_at(&reply.value, 0)) {
 		refusal->limit = (size_t)number_at(&reply.value, 1);
@@ -320,7 +322,7 @@ enum err_code ledger_redis_missing(struct ledger *l, const struct record *record
 
 /* ---- ends ---- */
 
-void ledger_redis_release(struct ledger *l, const uint64_t *ids, size_t n)
+void ledger_redis_release(struct ledger *l, const struct ledger_hold *holds, size_t n)
 {
 	struct slice word_of[2 + LEDGER_REDIS_RELEASE];
 	struct words w = { .word = word_of };
@@ -331,7 +333,7 @@ void ledger_redis_release(struct ledger *l, const uint64_t *ids, size_t n)
 	word(&w, slice_of(l->keys));
 	word(&w, SLICE("release"));
 	for (size_t i = 0; i < n && i < LEDGER_REDIS_RELEASE; i++)
-		word_bytes(&w, &ids[i], sizeof(ids[i]));
+		word_bytes(&w, &holds[i], sizeof(holds[i]));
 	(void)!ask(l, &w, &reply, NULL);
 	redis_reply_fini(&reply);
 }

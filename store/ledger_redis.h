@@ -29,9 +29,17 @@ struct ledger_place {
 /* Writes l->keys. */
 MUST_CHECK enum err_code ledger_redis_init(struct ledger *l, struct err *e);
 
-/* As admit_decide and admit_take, on all hosts. */
+/* What a reservation is called there: its request and its place in the table of its host. */
+struct ledger_hold {
+	uint64_t id; /* first half of the request's */
+	uint32_t index;
+	uint32_t generation;
+};
+
+/* As admit_decide and admit_take, on all hosts. lease: the place it was given in the table. */
 MUST_CHECK enum err_code ledger_redis_reserve(struct ledger *l, struct ledger_now now,
-	struct ledger_ask *ask, struct ledger_refusal *refusal, struct err *e);
+	struct ledger_ask *ask, const struct ledger_lease *lease, struct ledger_refusal *refusal,
+	struct err *e);
 MUST_CHECK enum err_code ledger_redis_look(
 	struct ledger *l, struct ledger_now now, struct ledger_ask *ask, struct err *e);
 
@@ -63,9 +71,8 @@ void ledger_redis_store(const struct ledger *l, char out[33]);
 MUST_CHECK enum err_code ledger_redis_command(struct ledger *l, const char *verb, const char *name,
 	const struct slice *more, size_t n, struct redis_reply *reply, struct err *e);
 
-/* Ends n (..LEDGER_REDIS_RELEASE) reservations, by the first halves of their ids. What cannot be
- * ended now ends at its deadline. */
-void ledger_redis_release(struct ledger *l, const uint64_t *ids, size_t n);
+/* Ends n (..LEDGER_REDIS_RELEASE) reservations. What cannot be ended now ends at its deadline. */
+void ledger_redis_release(struct ledger *l, const struct ledger_hold *holds, size_t n);
 
 /* Ends what is overdue, of whichever host; returns how many. */
 size_t ledger_redis_reap(struct ledger *l, struct ledger_now now);
