@@ -44,6 +44,7 @@ struct slices_row {
 	uint64_t entries;    /* that the index has of it, and … */
 	uint64_t bytes;      /* … what they take */
 	uint64_t dead_bytes; /* of entries in the file that are replaced or forgotten */
+	uint64_t hits;       /* of its entries, that were found at least once */
 	uint64_t file_bytes;
 };
 
@@ -60,8 +61,9 @@ struct slices_head {
 	uint64_t check;   /* of the four before */
 	int64_t since_ms;
 	pthread_mutex_t mutex;
-	uint32_t writing;                    /* the slice that is being changed; 0 = none */
-	uint32_t last;                       /* number given to a slice */
+	uint32_t held;    /* the mutex is: 1 in the head of a process that was killed */
+	uint32_t writing; /* the slice that is being changed; 0 = none */
+	uint32_t last;    /* number given to a slice */
 	uint64_t entries, bytes, file_bytes; /* sums of the rows */
 	_Atomic uint64_t counted[CACHE_EVENTS_N];
 	_Atomic int64_t saved_microusd;

@@ -137,7 +137,10 @@ bool slices_lock(struct slices *s, int64_t wait_ms)
 		mend(s);
 		rc = pthread_mutex_consistent(&s->head->mutex);
 	}
-	return rc == 0;
+	if (rc)
+		return false;
+	s->head->held = 1;
+	return true;
 }
 
 void slices_unlock(struct slices *s)
@@ -147,6 +150,7 @@ void slices_unlock(struct slices *s)
 
 	memcpy(doomed, s->doomed, n * sizeof(*doomed));
 	s->doomed_n = 0;
+	s->head->held = 0;
 	pthread_mutex_unlock(&s->head->mutex);
 	if (n)
 		unlink_doomed(s, doomed, n);
@@ -278,6 +282,7 @@ static enum err_code attach_alone(
 	struct slices *s, const char *path, struct stat *st, struct err *e)
 {
 	enum err_code rc = open_head(s, path, st, e);
+	bool count;
 	int wrong;
 
 	if (!rc && (!s->head || s->head->buckets < buckets_for(s->base.conf.max_entries)))
@@ -287,11 +292,15 @@ static enum err_code attach_alone(
 	wrong = mutex_init_shared(&s->head->mutex);
 	if (wrong)
 		return err_set(e, ERR_STORE, "%s: no mutex: %s", path, strerror(wrong));
+	count = s->head->held;
 	for (struct slices_row *row = s->head->rows; row < s->head->rows + SLICES_ROWS; row++)
-		if (row->number && !is_row(s, row))
+		if (row->number && !is_row(s, row)) {
 			*row = (struct slices_row){ .number = 0 };
-	s->head->writing = 0;
-	slices_recount(s);
+			count = true;
+		}
+	s->head->writing = s->head->held = 0;
+	if (count)
+		slices_recount(s);
 	slices_sweep(s);
 	unlink_doomed(s, s->doomed, s->doomed_n);
 	s->doomed_n = 0;

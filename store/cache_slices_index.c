@@ -74,8 +74,10 @@ struct slices_at slices_find(const struct slices *s, const uint8_t hash[SLICES_K
 
 void slices_mark_hit(const struct slices_at *at)
 {
-	if (!at->hit)
-		set(&at->slot->place, get(&at->slot->place) | HIT);
+	if (at->hit)
+		return;
+	set(&at->slot->place, get(&at->slot->place) | HIT);
+	at->row->hits++;
 }
 
 static void subtract(uint64_t *from, uint64_t n)
@@ -89,6 +91,7 @@ void slices_forget(struct slices *s, const struct slices_at *at)
 		return;
 	set(&at->slot->tag, 0);
 	subtract(&at->row->entries, 1);
+	subtract(&at->row->hits, at->hit);
 	subtract(&at->row->bytes, at->bytes);
 	at->row->dead_bytes += at->bytes;
 	subtract(&s->head->entries, 1);
@@ -157,7 +160,7 @@ void slices_recount(struct slices *s)
 	struct slices_row *rows = h->rows;
 
 	for (int i = 0; i < SLICES_ROWS; i++)
-		rows[i].entries = rows[i].bytes = 0;
+		rows[i].entries = rows[i].bytes = rows[i].hits = 0;
 	for (uint64_t i = 0; i < h->buckets * SLICES_WAYS; i++) {
 		struct slices_at at;
 
@@ -167,6 +170,7 @@ void slices_recount(struct slices *s)
 		if (at.row) {
 			at.row->entries++;
 			at.row->bytes += at.bytes;
+			at.row->hits += at.hit;
 		}
 	}
 	h->entries = h->bytes = h->file_bytes = 0;

@@ -83,7 +83,7 @@ static void evict(struct slices *s, struct slices_row *row, int64_t now_ms)
 	struct carrying left = { row->entries / 2, row->file_bytes / 2 };
 	uint64_t before = s->head->entries;
 
-	if (row->entries)
+	if (row->hits)
 		slices_rewrite(s, row, now_ms, true, has_place, &left);
 	else
 		slices_drop(s, row);

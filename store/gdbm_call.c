@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <unistd.h>
 
+#define BLOCK  4096 /* bytes; of files that are made */
 #define COMMON (GDBM_NOLOCK | GDBM_NOMMAP | GDBM_CLOEXEC)
 
 static _Thread_local jmp_buf *way_out;
@@ -25,7 +26,7 @@ static datum datum_of(struct slice s)
 static bool open_with(struct gdbm_call *c, int flags)
 {
 	if (c->op != GDBM_OP_WRITE && c->op != GDBM_OP_CREATE)
-		c->dbf = gdbm_fd_open(c->fd, c->path, 0, flags, on_fatal);
+		c->dbf = gdbm_fd_open(c->fd, c->path, BLOCK, flags, on_fatal);
 	else
 		c->dbf = gdbm_open(c->path, 0, flags, 0600, on_fatal);
 	return c->dbf != NULL;
