@@ -9,6 +9,7 @@ struct following {
 	const struct flight_who *who;
 	struct buf *spoken;
 	int64_t written_ms; /* monotonic: when the client was last told something */
+	int64_t looked_ms;  /* monotonic: when it was last asked whether it is there */
 };
 
 static enum follow_end gone(struct err *e)
@@ -83,13 +84,16 @@ static enum follow_end take_events(struct following *f, struct slice events, str
 	return tell(f, events, e);
 }
 
-/* Nothing has come for a while. FOLLOW_WHOLE: it goes on. */
+/* What else is due. FOLLOW_WHOLE: it goes on. */
 static enum follow_end beat(struct following *f, int64_t now_ms, struct err *e)
 {
 	const struct follow_call *call = f->call;
 
-	if (sink_is_gone(call->client))
-		return gone(e);
+	if (now_ms - f->looked_ms >= FOLLOW_SLICE_MS / 2) {
+		f->looked_ms = now_ms;
+		if (sink_is_gone(call->client))
+			return gone(e);
+	}
 	if (now_ms >= call->deadline_mono_ms)
 		return late(e);
 	if (!call->stream || !call->heartbeat_ms || now_ms - f->written_ms < call->heartbeat_ms)

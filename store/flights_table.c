@@ -238,22 +238,35 @@ static bool is_left(const struct flight_map *m, int folder, const char *name)
 	return left;
 }
 
+/* Reads a number up to the byte that ends it, and passes that. */
+static bool take_number(const char **at, int base, char until, uint64_t *out)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtoull(*at, &end, base);
+	if (end == *at || errno || *end != until)
+		return false;
+	*at = *end ? end + 1 : end;
+	return true;
+}
+
+/* rest: of the name, as flight_file_path() ends it. */
 static bool is_nobodys(const struct flight_map *m, int folder, const char *name, const char *rest)
 {
-	uint64_t id, word;
-	unsigned slot;
-	uint32_t generation;
+	uint64_t id, slot, generation, word;
 	struct flight_place p;
-	int end = 0;
 
-	if (sscanf(rest, "%16" SCNx64 ".%u-%" SCNu32 "%n", &id, &slot, &generation, &end) != 3 ||
-		rest[end] || slot >= FLIGHT_BUCKETS * FLIGHT_WAYS)
+	if (!take_number(&rest, 16, '.', &id) || !take_number(&rest, 10, '-', &slot) ||
+		!take_number(&rest, 10, '\0', &generation) ||
+		slot >= FLIGHT_BUCKETS * FLIGHT_WAYS || generation > UINT32_MAX)
 		return false;
 	if (id != m->table->head.id)
 		return is_left(m, folder, name);
-	p = (struct flight_place){ slot / FLIGHT_WAYS, slot % FLIGHT_WAYS, generation };
+	p = (struct flight_place){ (unsigned)slot / FLIGHT_WAYS, (unsigned)slot % FLIGHT_WAYS,
+		(uint32_t)generation };
 	word = atomic_load(flight_word_of(m, p));
-	return !is_life(word, generation);
+	return !is_life(word, p.generation);
 }
 
 static void remove_files(const struct flight_map *m)

@@ -15,6 +15,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -680,6 +681,41 @@ static uint64_t dead_owner(void)
 	return owner;
 }
 
+static void write_file(uint64_t table, unsigned slot, uint32_t generation, uint64_t owner)
+{
+	const struct flight_file_head head = { .owner = owner };
+	char path[FLIGHT_PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s.%016" PRIx64 ".%u-%" PRIu32, inside.path, table, slot,
+		generation);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	assert_int_equal(write(fd, &head, sizeof(head)), sizeof(head));
+	close(fd);
+}
+
+static void files_that_nobody_knows_any_more_go_when_somebody_opens(void **state)
+{
+	uint64_t id = inside.table->head.id, dead = dead_owner();
+	struct flight *leader = leads(1), *follower = follows(1);
+	char path[FLIGHT_PATH_MAX];
+	struct flights *own;
+
+	(void)state;
+	flight_write(leader, SLICE("data: 1\n\n"));
+	write_file(id, 5, 999, inside.me); /* of a slot that is free */
+	write_file(id + 2, 5, 7, dead);    /* of another table */
+	write_file(id + 2, 5, 8, inside.me);
+	assert_int_equal(files(), 4);
+	assert_int_equal(flights_open(&own, &conf, &err), ERR_OK);
+	assert_int_equal(files(), 2); /* what is in use, and what its living owner may use */
+	flights_close(own);
+	snprintf(path, sizeof(path), "%s.%016" PRIx64 ".5-8", inside.path, id + 2);
+	assert_int_equal(unlink(path), 0);
+	flight_end(leader, NULL);
+	flight_end(follower, NULL);
+}
+
 static void a_lock_that_a_dead_process_holds_is_taken_from_it(void **state)
 {
 	struct flight *leader;
@@ -887,6 +923,7 @@ int main(void)
 		TEST(whoever_joins_next_leads_in_the_place_of_a_dead_one),
 		TEST(what_dead_processes_left_is_removed_by_who_opens),
 		TEST(an_answer_that_a_dead_follower_does_not_read_goes_after_a_time),
+		TEST(files_that_nobody_knows_any_more_go_when_somebody_opens),
 		TEST(a_lock_that_a_dead_process_holds_is_taken_from_it),
 		TEST(a_damaged_table_is_made_anew_and_who_uses_the_old_one_goes_on),
 		TEST(a_table_that_cannot_be_made_is_an_error_that_says_why),
