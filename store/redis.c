@@ -437,7 +437,8 @@ enum err_code redis_eval(struct redis *r, struct redis_script *script, const str
 	all[0] = SLICE("EVALSHA");
 	all[1] = slice_of(redis_script_sha1(script));
 	all[2] = slice_of(count);
-	memcpy(all + 3, words, n * sizeof(*all));
+	if (n)
+		memcpy(all + 3, words, n * sizeof(*all));
 	command.words = all;
 	rc = carry_out(r, REDIS_NO_NODE, &command, 1, out, e);
 	if (!rc && out->value.kind == REDIS_ERROR && slice_starts(out->value.text, "NOSCRIPT")) {
