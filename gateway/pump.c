@@ -326,7 +326,7 @@ static void scan(struct pump *p, int64_t drain_ms)
 		due = look_at(p, t, drain_ms);
 		if (t->dead)
 			continue;
-		least = p->now_ms + (t->easy ? SCAN_MS : PAUSE_MS);
+		least = p->now_ms + (t->handle ? SCAN_MS : PAUSE_MS);
 		soonest = sooner(soonest, due < least ? least : due);
 	}
 	p->scan_due_ms = soonest;

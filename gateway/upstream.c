@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -45,15 +46,16 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
 		return n;
 	if (next == JOB_FAIL)
 		return 0;
-	/* Done before the body has ended. The request body is the job's: only when all of it
-	 * was sent may the transfer outlive the job. */
+	/* Done before the body has ended. The request is the job's: only when all of it was sent
+	 * may the transfer outlive the job. */
 	curl_off_t sent = 0;
 
-	curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+	curl_easy_getinfo(t->handle->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
 	t->linger_until_ms = p->now_ms + LINGER_MS;
 	pump_look_by(p, t->linger_until_ms);
 	if ((size_t)sent < j->req->body.len)
 		t->linger_bytes = LINGER_BYTES;
+	curl_easy_setopt(t->handle->easy, CURLOPT_HTTPHEADER, NULL);
 	pump_finish(p, t, ERR_OK);
 	return t->linger_bytes ? 0 : n;
 }
@@ -100,7 +102,7 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *ctx)
 		return n;
 	}
 	if (slice_trim(value).len == 0) {
-		curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+		curl_easy_getinfo(t->handle->easy, CURLINFO_RESPONSE_CODE, &status);
 		if (status < 200)
 			return n;
 		t->head_done = true;
@@ -170,12 +172,16 @@ static int on_timer(CURLM *multi, long timeout_ms, void *ctx)
 /* ---- transfers ---- */
 
 /* What never changes between transfers is set once per handle. */
-static CURL *handle_new(struct pump *p)
+static struct handle *handle_new(struct pump *p)
 {
-	CURL *c = curl_easy_init();
+	struct handle *h = calloc(1, sizeof(*h));
+	CURL *c = h ? curl_easy_init() : NULL;
 
-	if (!c)
+	if (!c) {
+		free(h);
 		return NULL;
+	}
+	h->easy = c;
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
@@ -190,13 +196,59 @@ static CURL *handle_new(struct pump *p)
 	curl_easy_setopt(c, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	curl_easy_setopt(c, CURLOPT_HTTP09_ALLOWED, 0L);
 	curl_easy_setopt(c, CURLOPT_TCP_KEEPALIVE, 1L);
-	curl_easy_setopt(c, CURLOPT_USERAGENT, "tollgate/" TOLLGATE_VERSION);
 	curl_easy_setopt(c, CURLOPT_BUFFERSIZE, (long)READ_BYTES);
 	curl_easy_setopt(c, CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
 	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(c, CURLOPT_POST, 1L);
-	return c;
+	return h;
+}
+
+static void handle_free(struct handle *h)
+{
+	curl_easy_cleanup(h->easy);
+	curl_url_cleanup(h->url);
+	free(h->url_text);
+	free(h);
+}
+
+/* One that was used for this URL before, if there is one. */
+static struct handle *handle_take(struct pump *p, const char *url)
+{
+	struct handle *h;
+	size_t i = p->handles_n;
+
+	if (!i)
+		return handle_new(p);
+	while (i > 1 && strcmp(p->handles[i - 1]->url_text, url) != 0)
+		i--;
+	h = p->handles[i - 1];
+	p->handles[i - 1] = p->handles[--p->handles_n];
+	return h;
+}
+
+/* Left to itself curl takes the URL apart and puts it together again for each transfer. */
+static bool handle_aim(struct handle *h, const struct pump *p, const char *url)
+{
+	if (h->url_text && !strcmp(h->url_text, url))
+		return true;
+	curl_url_cleanup(h->url);
+	free(h->url_text);
+	h->url = curl_url();
+	h->url_text = strdup(url);
+	if (!h->url || !h->url_text)
+		return false;
+	curl_easy_setopt(h->easy, CURLOPT_URL, url);
+	/* What is wrong with a URL that cannot be read, the transfer says. */
+	curl_easy_setopt(h->easy, CURLOPT_CURLU,
+		curl_url_set(h->url, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) ? NULL : h->url);
+	/* Where HTTP/2 is thinkable curl holds a transfer back until the first one to this host
+	 * knows; without TLS it would know with the first answer only. */
+	curl_easy_setopt(h->easy, CURLOPT_HTTP_VERSION,
+		p->http2 && slice_starts_nocase(slice_of(url), "https:")
+			? (long)CURL_HTTP_VERSION_2TLS
+			: (long)CURL_HTTP_VERSION_1_1);
+	return true;
 }
 
 /* May a client choose this address? */
@@ -232,32 +284,41 @@ static curl_socket_t open_socket(void *ctx, curlsocktype purpose, struct curl_so
 	return fd;
 }
 
+/* The headers stay where they are, each with a NUL behind it. */
+static bool list_headers(struct transfer *t, const struct buf *headers)
+{
+	static char agent[] = "User-Agent: tollgate/" TOLLGATE_VERSION;
+	struct curl_slist *node;
+	size_t n = 0;
+
+	for (size_t i = 0; i < headers->len; i++)
+		n += !headers->data[i];
+	t->headers = node = calloc(n + 1, sizeof(*node));
+	if (!node)
+		return false;
+	node->data = agent; /* as an option of curl's it would be written anew for each transfer */
+	for (size_t i = 0; i < headers->len; i += strlen(node->data) + 1) {
+		node->next = node + 1;
+		node++;
+		node->data = headers->data + i;
+	}
+	return true;
+}
+
 bool wire_begin(struct pump *p, struct transfer *t)
 {
 	struct job *j = t->job;
 	const struct http_req *r = j->req;
 	struct slice body = buf_slice(&r->body);
-	struct curl_slist *more;
 	CURL *c;
 
-	c = t->easy = p->handles_n ? p->handles[--p->handles_n] : handle_new(p);
-	if (!c)
+	t->handle = handle_take(p, r->url);
+	if (!t->handle || !handle_aim(t->handle, p, r->url) || !list_headers(t, &r->headers)) {
+		t->unusual = true;
 		return false;
-	for (const char *h = r->headers.data, *end = h + r->headers.len; h && h < end;
-		h += strlen(h) + 1) {
-		more = curl_slist_append(t->headers, h);
-		if (!more)
-			return false;
-		t->headers = more;
 	}
+	c = t->handle->easy;
 	curl_easy_setopt(c, CURLOPT_HTTPHEADER, t->headers);
-	curl_easy_setopt(c, CURLOPT_URL, r->url);
-	/* Where HTTP/2 is thinkable curl holds a transfer back until the first one to this host
-	 * knows; without TLS it would know with the first answer only. */
-	curl_easy_setopt(c, CURLOPT_HTTP_VERSION,
-		p->http2 && slice_starts_nocase(slice_of(r->url), "https:")
-			? (long)CURL_HTTP_VERSION_2TLS
-			: (long)CURL_HTTP_VERSION_1_1);
 	if (j->get) {
 		curl_easy_setopt(c, CURLOPT_HTTPGET, 1L);
 	} else {
@@ -284,25 +345,24 @@ bool wire_begin(struct pump *p, struct transfer *t)
 
 void wire_end(struct pump *p, struct transfer *t)
 {
-	if (t->easy) {
-		curl_multi_remove_handle(p->multi, t->easy);
-		/* The headers hold a key: the handle must not keep a pointer to them. */
-		curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, NULL);
-		curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, NULL);
-		curl_easy_setopt(t->easy, CURLOPT_ERRORBUFFER, NULL);
+	struct handle *h = t->handle;
+
+	if (h) {
+		curl_multi_remove_handle(p->multi, h->easy);
+		curl_easy_setopt(h->easy, CURLOPT_HTTPHEADER, NULL);
+		curl_easy_setopt(h->easy, CURLOPT_POSTFIELDS, NULL);
+		curl_easy_setopt(h->easy, CURLOPT_ERRORBUFFER, NULL);
 		if (p->handles_n < HANDLES_KEPT && !t->unusual)
-			p->handles[p->handles_n++] = t->easy;
+			p->handles[p->handles_n++] = h;
 		else
-			curl_easy_cleanup(t->easy);
+			handle_free(h);
 	}
-	for (struct curl_slist *h = t->headers; h; h = h->next)
-		explicit_bzero(h->data, strlen(h->data));
-	curl_slist_free_all(t->headers);
+	free(t->headers);
 }
 
 int wire_resume(struct transfer *t)
 {
-	return (int)curl_easy_pause(t->easy, CURLPAUSE_CONT);
+	return (int)curl_easy_pause(t->handle->easy, CURLPAUSE_CONT);
 }
 
 void wire_event(struct pump *p, int fd, uint32_t bits)
@@ -404,7 +464,7 @@ enum err_code wire_open(struct pump *p, struct err *e)
 void wire_close(struct pump *p)
 {
 	while (p->handles_n)
-		curl_easy_cleanup(p->handles[--p->handles_n]);
+		handle_free(p->handles[--p->handles_n]);
 	if (p->multi)
 		curl_multi_cleanup(p->multi);
 }

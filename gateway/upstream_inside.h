@@ -26,14 +26,21 @@
 #define HANDLES_KEPT    128
 #define WIRE_ERROR_SIZE 256 /* CURL_ERROR_SIZE */
 
+/* What curl keeps of a transfer, for the next one; most go where one went before. */
+struct handle {
+	void *easy; /* a CURL */
+	void *url;  /* a CURLU */
+	char *url_text;
+};
+
 /* One transfer: an easy handle and, until its job has ended, the job. A transfer whose job is
  * done lingers until the provider ends the body, so that the connection can be used again. A job
  * that only pauses has one without a handle. */
 struct transfer {
 	struct pump *pump;
-	void *easy;      /* a CURL; NULL = nothing goes over the wire */
-	struct job *job; /* NULL while lingering */
-	struct curl_slist *headers;
+	struct handle *handle;        /* NULL = nothing goes over the wire */
+	struct job *job;              /* NULL while lingering */
+	struct curl_slist *headers;   /* one block; what they say is the job's */
 	struct transfer *prev, *next; /* all transfers of the pump; next also links dead ones */
 	struct transfer *next_overtaken;
 	int64_t linger_until_ms;
@@ -60,7 +67,7 @@ struct pump {
 	int64_t scan_due_ms; /* when the next deadline may pass; INT64_MAX without transfers */
 	struct transfer all; /* head of the ring */
 	struct transfer *dead, *overtaken;
-	void *handles[HANDLES_KEPT];
+	struct handle *handles[HANDLES_KEPT];
 	size_t handles_n;
 	const char *ca_file, *proxy;
 	bool http2;
@@ -79,7 +86,7 @@ void wire_close(struct pump *p);
 
 /* Begins the transfer of t's job; false without memory. */
 MUST_CHECK bool wire_begin(struct pump *p, struct transfer *t);
-/* Takes t off the wire and wipes the headers, which hold a key. */
+/* Takes t off the wire. */
 void wire_end(struct pump *p, struct transfer *t);
 /* Goes on with a transfer that was paused: what was held back is delivered in this call. Returns
  * the transfer's failure, or 0. */

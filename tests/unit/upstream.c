@@ -43,6 +43,39 @@ static void a_finished_stream_leaves_its_connection_to_the_next(void **state)
 	script_stop(&server);
 }
 
+static atomic_int asked[2];
+
+static bool counts(struct peer *p)
+{
+	asked[p->server == &server]++;
+	return plays_hello(p);
+}
+
+static void each_transfer_goes_to_its_own_url_whatever_went_before(void **state)
+{
+	struct pump *pump = new_pump("");
+	struct provider_script other;
+
+	(void)state;
+	script_start(&server, counts);
+	script_start(&other, counts);
+	for (int i = 1; i < 10; i++) {
+		struct call c = call_of(true);
+
+		place_call(pump, i % 3 ? &server : &other, &c);
+		read_all(&c);
+		assert_int_equal(c.rc, ERR_OK);
+		end_call(&c);
+		assert_int_equal(asked[0], i / 3);
+		assert_int_equal(asked[1], i - i / 3);
+	}
+	assert_int_equal(server.accepted, 1);
+	assert_int_equal(other.accepted, 1);
+	pump_stop(pump);
+	script_stop(&other);
+	script_stop(&server);
+}
+
 static bool ends_late(struct peer *p)
 {
 	say_events_head(p);
@@ -219,6 +252,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_finished_stream_leaves_its_connection_to_the_next),
+		cmocka_unit_test(each_transfer_goes_to_its_own_url_whatever_went_before),
 		cmocka_unit_test(a_connection_is_kept_although_the_body_ends_after_done),
 		cmocka_unit_test(a_connection_that_the_provider_closed_is_no_error),
 		cmocka_unit_test(an_answer_may_come_before_the_request_was_sent),
