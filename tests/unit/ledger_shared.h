@@ -9,7 +9,7 @@
 
 #define SHARED_TIMEOUT_MS 5000 /* for what a machine may take under load */
 
-static struct redis_rig rig;
+static struct redis_rig rig = { .more = "enable-debug-command yes\n" };
 static struct redis *shared_redis;
 static pid_t shared_by; /* a connection is not taken over a fork */
 
