@@ -267,13 +267,18 @@ local function base_put()
 	return 0
 end
 
--- base_add STORE FOLDED: all are there; adds some of them. Answers how many are left; with the
--- last of them the journal begins behind the state.
+-- base_add STORE FOLDED N: all N are there; adds some of them. Answers how many are left; with the
+-- last of them the journal begins behind the state. A Redis that has lost some of what was laid
+-- ready refuses.
 local function base_add()
 	local key = root .. 'base:' .. ARGV[2]
 	check_kind('shipped', 'hash')
 	if call('HEXISTS', root .. 'shipped', ARGV[2]) == 1 then
 		return 0
+	end
+	if call('HGET', key, 'complete') ~= ARGV[3]
+		and (call('HGET', key, 'folded') ~= ARGV[3] or call('HLEN', key) - 1 ~= tonumber(ARGV[4])) then
+		error(key .. ' has lost accounts that were laid ready', 0)
 	end
 	local cursor, subjects = '0', {}
 	repeat -- where much was removed already, the first places are empty

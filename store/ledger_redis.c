@@ -440,10 +440,10 @@ enum err_code ledger_redis_base_put(struct ledger *l, uint64_t folded,
 	return rc;
 }
 
-enum err_code ledger_redis_base_add(struct ledger *l, uint64_t folded, struct err *e)
+enum err_code ledger_redis_base_add(struct ledger *l, uint64_t folded, uint64_t n, struct err *e)
 {
-	struct slice word_of[4];
-	char store[33], text[NUMBER_SIZE];
+	struct slice word_of[5];
+	char store[33], text[2 * NUMBER_SIZE];
 	int64_t left = 1;
 	enum err_code rc = ERR_OK;
 
@@ -456,6 +456,7 @@ enum err_code ledger_redis_base_add(struct ledger *l, uint64_t folded, struct er
 		word(&w, SLICE("base_add"));
 		word(&w, slice_of(store));
 		word_int(&w, (int64_t)folded);
+		word_int(&w, (int64_t)n);
 		rc = ask(l, &w, &reply, e);
 		(void)fault_at("ledger_redis.adding");
 		if (!rc && (reply.value.kind != REDIS_INTEGER || reply.value.integer < 0))

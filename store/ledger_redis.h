@@ -61,8 +61,10 @@ MUST_CHECK enum err_code ledger_redis_place(
  * another state, that a call of before has begun to add; 0 = none. */
 MUST_CHECK enum err_code ledger_redis_base_put(struct ledger *l, uint64_t folded,
 	const struct account *accounts, size_t n, uint64_t *adding, struct err *e);
-/* Adds all of what lies ready, once for this store, and has its journal begin behind it. */
-MUST_CHECK enum err_code ledger_redis_base_add(struct ledger *l, uint64_t folded, struct err *e);
+/* Adds all n accounts that lie ready, once for this store, and has its journal begin behind them.
+ * n counts only before the first of them is added. */
+MUST_CHECK enum err_code ledger_redis_base_add(
+	struct ledger *l, uint64_t folded, uint64_t n, struct err *e);
 
 /* Appends this store's identity in 32 digits. */
 void ledger_redis_store(const struct ledger *l, char out[33]);

@@ -45,7 +45,7 @@ static uint64_t first_unknown(const struct ledger *l)
 	return (uint64_t)n;
 }
 
-static enum err_code note(struct ledger *l, uint64_t segment, struct err *e)
+enum err_code outbox_note(struct ledger *l, uint64_t segment, struct err *e)
 {
 	char text[32];
 	int n = snprintf(text, sizeof(text), "%" PRIu64 "\n", segment);
@@ -217,7 +217,7 @@ static enum err_code find_place(struct outbox *o, bool from_start, struct err *e
 	if (n && (from_start || o->known.segment < first || is_ahead(o)))
 		o->known = (struct ledger_place){ first, 0, o->known.base };
 	o->at = o->known;
-	return note(o->l, o->known.segment, e);
+	return outbox_note(o->l, o->known.segment, e);
 }
 
 static enum err_code ship(struct outbox *o, bool from_start, bool *done, struct err *e)
@@ -235,7 +235,7 @@ static enum err_code ship(struct outbox *o, bool from_start, bool *done, struct 
 		return rc;
 	atomic_store(&head->shipped_segment, o->known.segment);
 	atomic_store(&head->shipped_offset, o->known.offset);
-	return rc ? rc : note(o->l, o->known.segment, e);
+	return rc ? rc : outbox_note(o->l, o->known.segment, e);
 }
 
 enum err_code outbox_ship(struct ledger *l, bool from_start, size_t records_max, uint64_t *sent,

@@ -29,6 +29,9 @@
 MUST_CHECK enum err_code outbox_ship(struct ledger *l, bool from_start, size_t records_max,
 	uint64_t *sent, bool *done, struct err *e);
 
+/* Notes in HOME/shipped that all segments below this one are known. */
+MUST_CHECK enum err_code outbox_note(struct ledger *l, uint64_t segment, struct err *e);
+
 /* May this segment, which no checkpoint needs, be removed? */
 bool outbox_may_remove(const struct ledger *l, uint64_t segment);
 

@@ -28,6 +28,7 @@ struct base {
 	uint64_t adding; /* the state that is being added already */
 	struct account accounts[LEDGER_REDIS_SEND];
 	size_t n;
+	uint64_t rows;
 	char store[33];
 	char usage[40]; /* key of the day */
 };
@@ -36,6 +37,7 @@ static enum err_code put_accounts(struct base *b, struct err *e)
 {
 	enum err_code rc = ledger_redis_base_put(b->l, b->folded, b->accounts, b->n, &b->adding, e);
 
+	b->rows += b->n;
 	b->n = 0;
 	return rc;
 }
@@ -176,6 +178,9 @@ static enum err_code send(struct base *b, struct err *e)
 	b->folded = meta.folded;
 	if (!rc)
 		rc = put_accounts(b, e);
+	/* From now on what is folded has to stay, until the journal is known from here. */
+	if (!rc)
+		rc = outbox_note(b->l, (b->adding ? b->adding : b->folded) + 1, e);
 	if (rc || b->adding)
 		return rc;
 	rc = books_load(b->l, CHECKPOINT_LEDGER, &meta, on_row, b, e);
@@ -199,7 +204,7 @@ enum err_code outbox_send_base(struct ledger *l, struct ledger_place *out, struc
 	if (!rc)
 		rc = send(b, e);
 	if (!rc)
-		rc = ledger_redis_base_add(l, b->adding ? b->adding : b->folded, e);
+		rc = ledger_redis_base_add(l, b->adding ? b->adding : b->folded, b->rows, e);
 	if (fd >= 0)
 		close(fd);
 	free(b);
