@@ -171,7 +171,7 @@ static bool may_help(const struct run *r, const struct candidate *c, enum rescue
 
 	if (way == RESCUE_BY_CONTINUE && !rescue_takes_prefill(&c->route.target))
 		return false;
-	if (way == RESCUE_BY_SPLICE && c->link != a->answered->link)
+	if (way == RESCUE_BY_SPLICE && a->answered && c->link != a->answered->link)
 		return false;
 	if (!a->health || c == a->answered)
 		return true;
@@ -184,18 +184,19 @@ static enum err_code try_way(struct run *r, enum rescue_way way, struct err *e)
 {
 	struct attempts *a = r->a;
 	const struct candidate *broke = a->answered;
+	/* A continuation is begun elsewhere first; the same answer is most likely where it was, and
+	 * no provider has failed where another request is lost. */
+	bool same_first = way == RESCUE_BY_SPLICE || a->spoken.len;
 	unsigned splices = 0;
 	struct err why;
 	enum err_code rc = e->code;
 
-	/* A continuation is begun elsewhere first; the same answer is most likely where it was. */
 	for (int round = 0; round < 2; round++)
 		for (size_t i = 0; i < a->plan->count && rc; i++) {
 			const struct candidate *c = &a->plan->at[i];
 			bool same = c == broke;
 
-			if (same != ((way == RESCUE_BY_SPLICE) == (round == 0)) ||
-				!may_help(r, c, way))
+			if (same != (same_first == (round == 0)) || !may_help(r, c, way))
 				continue;
 			if (!rescue_can(r->said, a->req, way) || a->count >= a->most ||
 				clock_mono_ms() >= a->deadline_ms ||
@@ -232,6 +233,10 @@ static enum err_code run(struct run *r, struct err *e)
 {
 	enum err_code rc;
 
+	if (r->a->spoken.len) {
+		attempts_take_spoken(r, e);
+		return rescue(r, e);
+	}
 	r->c = attempt_pick(r, 0, &r->probe);
 	if (!r->c && r->wait_ms <= SOON_MS && clock_mono_ms() + r->wait_ms < r->a->deadline_ms) {
 		if (pause(r, r->wait_ms, e))

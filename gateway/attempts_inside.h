@@ -1,6 +1,7 @@
 /* gateway/attempts_inside.h - the inside of attempts.h, for its parts: attempts.c, which decides
  * who is asked after whom, attempt_one.c, which makes one attempt (perhaps with another beside it),
- * and attempts_words.c, which tells of them. Nobody else.
+ * attempts_spoken.c, which takes up what another request was told, and attempts_words.c, which
+ * tells of them. Nobody else.
  */
 #ifndef GATEWAY_ATTEMPTS_INSIDE_H
 #define GATEWAY_ATTEMPTS_INSIDE_H
@@ -61,6 +62,9 @@ bool attempt_has_other(const struct run *r, unsigned min_link, int64_t *wait_ms,
 /* One attempt from beginning to end, perhaps with another beside it. */
 enum err_code attempt_make(
 	struct run *r, const struct candidate *c, bool probe, enum rescue_way way, struct err *e);
+
+/* Takes what the client has of somebody else for what a provider said that died after it: *e. */
+void attempts_take_spoken(struct run *r, struct err *e);
 
 /* Add header lines: who answers, and who was asked. */
 void attempts_add_who(const struct candidate *c, struct buf *head);
