@@ -267,4 +267,4 @@ class Tally:
 
 def selected(f, only):
     name = f.__name__
-    return not only or fnmatch.fnmatch(name, only) or only in name
+    return not only or any(fnmatch.fnmatch(name, p) or p in name for p in only.split("|"))
