@@ -154,7 +154,10 @@ enum sink_state remember_begin_stream(struct exchange *x)
 		.length = -1 };
 
 	x->ttft_us = clock_mono_us();
-	return sink_has_begun(client) ? SINK_OK : sink_begin(client, &head);
+	if (sink_has_begun(client))
+		return SINK_OK;
+	return sink_begin(client, &head) == SINK_GONE ? SINK_GONE
+						      : sink_write(client, SLICE(": ok\n\n"));
 }
 
 /* Ends a stream that has its events. */

@@ -136,7 +136,7 @@ def keys_and_balances_are_in_common(site):
         name = json.loads(tollgate(other, "keys", "list", "--json"))
         row = [k for k in name["keys"] if k.get("user") == user][0]
         tollgate(other, "keys", "revoke", row["id"])
-        expect_error(send(other, key), 401)
+        expect_error(send(other, key), 401, "authentication_required")
         wait_for("it is refused on the first host", 4, lambda: send(site, key).status == 401, 0.1)
 
 
@@ -207,7 +207,7 @@ def without_redis_what_costs_is_refused_and_nothing_is_lost(site):
     thread.join(20)
     assert running[0].status == 200, "a request that was admitted is answered"
     refused = send(site, key)
-    expect_error(refused, 503)
+    expect_error(refused, 503, "temporarily_unavailable")
     assert int(refused.header("Retry-After")) >= 1, refused.headers
     assert PASSWORD not in refused.body.decode()
     redis.start()
@@ -245,7 +245,7 @@ def a_redis_that_hangs_holds_nobody_for_long(site):
     os.kill(redis_of(site).process.pid, signal.SIGSTOP)
     try:
         begun = time.monotonic()
-        expect_error(send(site, key), 503)
+        expect_error(send(site, key), 503, "temporarily_unavailable")
         assert time.monotonic() - begun < 4
     finally:
         os.kill(redis_of(site).process.pid, signal.SIGCONT)
