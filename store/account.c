@@ -62,8 +62,10 @@ unsigned account_targets(const struct record *r, uint64_t out[ACCOUNT_TARGETS], 
 			out[n++] = r->credit.subject;
 		return n;
 	}
+	if (r->type == RECORD_SUM && r->sum.subject)
+		out[n++] = r->sum.subject;
 	if (r->type != RECORD_SETTLE)
-		return 0;
+		return n;
 	const struct record_settle *s = &r->settle;
 	const uint64_t all[ACCOUNT_TARGETS] = {
 		account_subject(ACCOUNT_KEY, s->key),
@@ -102,10 +104,74 @@ static void count_in_window(
 	}
 }
 
+/* What was spent in one window, of which there may be a later one. */
+static int64_t in_window(int64_t latest, int64_t spent, int64_t before_spent, int64_t window)
+{
+	if (window == latest)
+		return spent;
+	return window == latest - 1 ? before_spent : 0;
+}
+
+static int64_t later(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+static void add_sum(struct account *a, const struct record_sum *s)
+{
+	int64_t day = later(a->day, s->day), month = later(a->month, s->month);
+	const struct account was = *a;
+
+#define IN(x, unit, window) \
+	in_window((x)->unit, (x)->unit##_spent, (x)->unit##_before_spent, window)
+	a->day = day;
+	a->day_spent = account_add(IN(&was, day, day), IN(s, day, day));
+	a->day_before_spent = account_add(IN(&was, day, day - 1), IN(s, day, day - 1));
+	a->month = month;
+	a->month_spent = account_add(IN(&was, month, month), IN(s, month, month));
+	a->month_before_spent = account_add(IN(&was, month, month - 1), IN(s, month, month - 1));
+	a->credited = account_add(a->credited, s->credited);
+	a->charged = account_add(a->charged, s->charged);
+	a->spent = account_add(a->spent, s->spent);
+	a->requests = account_add(a->requests, s->requests);
+	a->failed = account_add(a->failed, s->failed);
+	a->prompt_tokens = account_add(a->prompt_tokens, s->prompt_tokens);
+	a->completion_tokens = account_add(a->completion_tokens, s->completion_tokens);
+}
+
+bool account_difference(
+	const struct account *have, const struct account *want, struct record_sum *out)
+{
+	int64_t day = later(have->day, want->day), month = later(have->month, want->month);
+
+	*out = (struct record_sum){ .subject = want->subject,
+		.credited = want->credited - have->credited,
+		.charged = want->charged - have->charged,
+		.spent = want->spent - have->spent,
+		.day = day,
+		.day_spent = IN(want, day, day) - IN(have, day, day),
+		.day_before_spent = IN(want, day, day - 1) - IN(have, day, day - 1),
+		.month = month,
+		.month_spent = IN(want, month, month) - IN(have, month, month),
+		.month_before_spent = IN(want, month, month - 1) - IN(have, month, month - 1),
+		.requests = want->requests - have->requests,
+		.failed = want->failed - have->failed,
+		.prompt_tokens = want->prompt_tokens - have->prompt_tokens,
+		.completion_tokens = want->completion_tokens - have->completion_tokens };
+#undef IN
+	return out->credited || out->charged || out->spent || out->day_spent ||
+	       out->day_before_spent || out->month_spent || out->month_before_spent ||
+	       out->requests || out->failed || out->prompt_tokens || out->completion_tokens;
+}
+
 void account_apply(struct account *a, const struct record *r, uint64_t payer)
 {
 	const struct record_settle *s = &r->settle;
 
+	if (r->type == RECORD_SUM) {
+		add_sum(a, &r->sum);
+		return;
+	}
 	if (r->type == RECORD_CREDIT) {
 		a->credited = account_add(a->credited, r->credit.microusd);
 		return;

@@ -64,7 +64,12 @@ const char *account_kind_name(uint64_t subject); /* "key", "user", … */
  * whose balance it charges, 0 = none. */
 unsigned account_targets(const struct record *r, uint64_t out[ACCOUNT_TARGETS], uint64_t *payer);
 
-/* Adds r (a settle or a credit) to a, one of r's targets. */
+/* What has to be added to have so that it shows what want shows; false when nothing has to. Both
+ * are of one subject. */
+bool account_difference(
+	const struct account *have, const struct account *want, struct record_sum *out);
+
+/* Adds r (a settle, a credit or sums) to a, one of r's targets. */
 void account_apply(struct account *a, const struct record *r, uint64_t payer);
 
 int64_t account_balance(const struct account *a); /* credited - charged */

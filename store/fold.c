@@ -308,6 +308,8 @@ static enum err_code on_record(
 		rc = count_credit(f, r, e);
 	else if (!rc && r->type == RECORD_NAME)
 		rc = count_name(f, r, e);
+	else if (!rc && r->type == RECORD_SUM)
+		f->meta.credited_microusd = account_add(f->meta.credited_microusd, r->sum.credited);
 	return rc;
 }
 

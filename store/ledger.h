@@ -241,4 +241,13 @@ MUST_CHECK enum err_code ledger_status(struct ledger *l, struct ledger_status *o
 MUST_CHECK enum err_code ledger_ship_all(
 	struct ledger *l, struct ledger_now now, bool from_start, uint64_t *sent, struct err *e);
 
+/* The way back, before GATEWAY_STORE becomes gdbm on this host, the only one that goes on: first
+ * sends everything as above, then brings here what other hosts were credited and have spent, as
+ * one line of the journal for each subject (*taken of them), so that balances and budgets are the
+ * same. Usage of past days and the ids of credits of other hosts stay where they are. May be
+ * repeated; what others do meanwhile, the next time brings. ERR_BUSY: this host's own requests
+ * are being told to Redis just now: stop it, or try when it is quiet. Others as above. */
+MUST_CHECK enum err_code ledger_take_all(
+	struct ledger *l, struct ledger_now now, uint64_t *taken, struct err *e);
+
 #endif

@@ -189,7 +189,7 @@ local function apply()
 end
 
 -- missing STORE POSITION {KEY ID}…: which (from 0) are not known? When all are, the position
--- moves.
+-- moves. Without a store it only asks.
 local function missing()
 	local out = {}
 	for i = 4, #ARGV, 2 do
@@ -197,7 +197,7 @@ local function missing()
 			out[#out + 1] = (i - 4) / 2
 		end
 	end
-	if #out == 0 then
+	if #out == 0 and ARGV[2] ~= '' then
 		call('HSET', root .. 'shipped', ARGV[2], ARGV[3])
 	end
 	return out

@@ -49,7 +49,7 @@ MUST_CHECK enum err_code ledger_redis_apply(struct ledger *l, const struct recor
 	size_t n, const struct ledger_place *to, size_t *fresh, struct err *e);
 
 /* Which of n (0..LEDGER_REDIS_BATCH) records does it not know? Their numbers, in order; when there
- * are none, this journal is known up to to. */
+ * are none, this journal is known up to to (NULL: it is not noted). */
 MUST_CHECK enum err_code ledger_redis_missing(struct ledger *l, const struct record *records,
 	size_t n, const struct ledger_place *to, uint16_t missing[LEDGER_REDIS_BATCH],
 	size_t *missing_n, struct err *e);

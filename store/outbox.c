@@ -146,7 +146,9 @@ static enum err_code on_record(
 	struct outbox *o = ctx;
 	enum err_code rc;
 
-	o->records[o->n++] = *r;
+	/* Sums came from there. */
+	if (r->type != RECORD_SUM)
+		o->records[o->n++] = *r;
 	o->at = (struct ledger_place){ segment, offset + RECORD_BYTES, o->at.base };
 	o->left--;
 	if (o->n < LEDGER_REDIS_BATCH && o->left)

@@ -27,6 +27,7 @@ enum record_type {
 	RECORD_SETTLE = 2, /* a request that ended */
 	RECORD_CREDIT = 3, /* money put on or taken off a balance */
 	RECORD_NAME = 4,   /* the text behind a 64-bit name */
+	RECORD_SUM = 5,    /* what a subject was credited and spent elsewhere, brought here */
 };
 
 enum record_tokens {
@@ -105,6 +106,16 @@ struct record_name {
 	char text[RECORD_NAME_MAX];
 };
 
+/* The words of struct account, to be added to it. */
+struct record_sum {
+	uint64_t subject;
+	int64_t credited, charged, spent;
+	int64_t day, day_spent, day_before_spent;
+	int64_t month, month_spent, month_before_spent;
+	int64_t requests, failed, prompt_tokens, completion_tokens;
+	uint8_t spare[104];
+};
+
 struct record {
 	uint32_t magic;
 	uint32_t crc;   /* CRC32C of everything behind it */
@@ -118,6 +129,7 @@ struct record {
 		struct record_credit credit;
 		struct record_head head;
 		struct record_name name;
+		struct record_sum sum;
 	};
 };
 

@@ -124,6 +124,9 @@ static enum err_code on_record(
 		v->report->credited_microusd =
 			account_add(v->report->credited_microusd, r->credit.microusd);
 	}
+	if (r->type == RECORD_SUM)
+		v->report->credited_microusd =
+			account_add(v->report->credited_microusd, r->sum.credited);
 	v->report->unfolded++;
 	return ERR_OK;
 }

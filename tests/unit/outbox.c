@@ -372,6 +372,58 @@ static void all_is_sent_for_a_migration(void **state)
 	ledger_close(l);
 }
 
+/* ---- and back ---- */
+
+static void what_other_hosts_did_is_brought_here_once(void **state)
+{
+	char here[sizeof(home)], there[sizeof(home)];
+	struct ledger *a = open_ledger(), *b;
+	struct account shared;
+	uint64_t taken;
+
+	(void)state;
+	memcpy(here, home, sizeof(home));
+	make_home(NULL);
+	memcpy(there, home, sizeof(home));
+	b = open_ledger();
+	credit(a, USER, 1000, 1);
+	credit(b, USER, 500, 2);
+	for (uint64_t i = 0; i < 40; i++) {
+		spend(a, NOON, 100 + i, 3);
+		spend(b, later(NOON, -DAY), 200 + i, 5);
+	}
+	shared = account_of(a, USER);
+	assert_int_equal(ledger_take_all(a, NOON, &taken, &err), ERR_OK);
+	assert_int_equal(taken, 3); /* key, user, provider */
+	assert_int_equal(ledger_take_all(a, NOON, &taken, &err), ERR_OK);
+	assert_int_equal(taken, 0);
+	spend(b, NOON, 300, 11);
+	assert_int_equal(ledger_take_all(a, NOON, &taken, &err), ERR_OK);
+	assert_int_equal(taken, 3);
+	assert_int_equal(account_of(a, USER).spent, shared.spent + 11);
+	shared = account_of(a, USER);
+	/* From now on without Redis: before and after a fold, and from the journal alone. */
+	home_redis = NULL;
+	ledger_close(a);
+	memcpy(home, here, sizeof(home));
+	a = open_ledger();
+	for (int i = 0; i < 2; i++) {
+		struct account now = account_of(a, USER);
+
+		assert_memory_equal(&now, &shared, sizeof(now));
+		assert_int_equal(account_spent_on_day(&now, NOON.wall_ms), 131);
+		assert_int_equal(account_spent_on_day(&now, NOON.wall_ms - DAY), 200);
+		assert_int_equal(differences(a), 0);
+		fold(a, NOON);
+		assert_int_equal(verify_rebuild(a, &err), ERR_OK);
+	}
+	ledger_close(a);
+	ledger_close(b);
+	memcpy(home, there, sizeof(home));
+	drop_home(NULL);
+	memcpy(home, here, sizeof(home));
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, make_shared_home, drop_shared_home)
@@ -386,6 +438,7 @@ int main(void)
 		T(bringing_books_may_be_cut_off_anywhere),
 		T(what_redis_lost_before_it_was_added_is_laid_ready_again),
 		T(all_is_sent_for_a_migration),
+		T(what_other_hosts_did_is_brought_here_once),
 	};
 
 	return cmocka_run_group_tests(tests, start_redis, stop_redis);
