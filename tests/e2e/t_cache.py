@@ -479,7 +479,7 @@ def each_may_be_made_to_pay(site):
     assert before - balance(site, "--user", name) == 4 * costs.pop()
 
 
-@test("nginx", profile="cache")
+@test("lighttpd", profile="cache")
 def when_the_leaders_process_is_killed_the_others_are_answered_all_the_same(site):
     for round_ in range(3):
         site.fake.reset()
