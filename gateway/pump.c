@@ -1,7 +1,6 @@
 #include "gateway/upstream_inside.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -338,10 +337,7 @@ static void take_jobs(struct pump *p, int64_t *drain_ms, bool *stop)
 {
 	struct job *j, *next;
 	bool ordered;
-	uint64_t n;
 
-	if (read(p->wake, &n, sizeof(n)) < 0 && errno != EAGAIN)
-		log_line(LOG_ERROR, "pump: cannot read its wake descriptor: %s", strerror(errno));
 	pthread_mutex_lock(&p->lock);
 	j = p->queue;
 	p->queue = NULL;
@@ -427,7 +423,8 @@ static void free_pump(struct pump *p)
 
 enum err_code pump_start(const struct pump_conf *conf, struct pump **out, struct err *e)
 {
-	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = EVENT_WAKE };
+	/* By edges: each write wakes anew, and nobody has to read the count. */
+	struct epoll_event ev = { .events = EPOLLIN | (uint32_t)EPOLLET, .data.u64 = EVENT_WAKE };
 	sigset_t all, before;
 	struct pump *p;
 	enum err_code failed;

@@ -7,7 +7,7 @@ void pump_wake(struct pump *p)
 {
 	uint64_t one = 1;
 
-	/* It can only fail when the counter is full, and then the pump is awake anyway. */
+	/* It fails when the count, which nobody reads, is full: after 2^64 of them. */
 	if (write(p->wake, &one, sizeof(one)) < 0)
 		return;
 }
