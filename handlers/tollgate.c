@@ -22,6 +22,7 @@ static const struct command {
 	{ "restore", true, cli_restore, "go back to what a backup has" },
 	{ "selftest", true, cli_selftest, "try what happens when providers misbehave" },
 	{ "serve-demo", true, cli_serve_demo, "serve the demonstration models by themselves" },
+	{ "store", true, cli_store, "where things are kept, and moving them" },
 	{ "usage", true, cli_usage, "what was used, by whom, and what it cost" },
 	{ "users", true, cli_users, "who the keys belong to" },
 	{ "version", false, cli_version, "print the version" },

@@ -259,8 +259,8 @@ static bool exists(const char *path)
 /* Brings the handle up to date; afterwards f->dbf is NULL only when the file is empty. */
 static enum err_code refresh(struct gdbm_file *f, struct err *e)
 {
-	char why[sizeof(e->message)];
 	struct err first = { .code = ERR_OK };
+	char why[sizeof(first.message)];
 	struct stat st = { .st_ino = 0 };
 	enum err_code rc;
 

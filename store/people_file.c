@@ -330,10 +330,10 @@ enum err_code people_change_begin(struct people_change *c, struct people_file *f
 	*c = (struct people_change){ .file = f };
 	rc = home_lock(f->home, LOCK_NAME, LOCK_WAIT_MS, &c->lock_fd, e);
 	c->is_locked = !rc;
+	if (!rc)
+		rc = people_file_refuse_copy(f, e);
 	if (!rc && f->share)
 		rc = share_change_begin(&c->shared, f->share, e);
-	else if (!rc)
-		rc = share_refuse_copy(f->file, PEOPLE_FILE_NAME, e);
 	/* Before the walk: to it a newer file looks like a damaged one. */
 	if (!rc)
 		rc = check_schema(f, e);
@@ -400,6 +400,11 @@ struct share_conf people_file_share_conf(struct people_file *f)
 		.check = check_record,
 		.ctx = f,
 		.same = "P" };
+}
+
+enum err_code people_file_refuse_copy(struct people_file *f, struct err *e)
+{
+	return f->share ? ERR_OK : share_refuse_copy(f->file, PEOPLE_FILE_NAME, e);
 }
 
 enum err_code people_file_mark_pepper(struct people_file *f, struct err *e)

@@ -47,6 +47,9 @@ struct share *people_file_share(const struct people_file *f); /* lent, or NULL *
 /* What a share of it is opened with. */
 struct share_conf people_file_share_conf(struct people_file *f);
 
+/* ERR_STORE: it is a copy, and nothing was said of the Redis it is one of. */
+MUST_CHECK enum err_code people_file_refuse_copy(struct people_file *f, struct err *e);
+
 /* Puts the fingerprint of the pepper into a file that is to be shared and has records. */
 MUST_CHECK enum err_code people_file_mark_pepper(struct people_file *f, struct err *e);
 

@@ -15,7 +15,8 @@
 #include "store/people_file.h"
 #include "store/share_move.h"
 
-/* From now on; nothing is asked yet. redis outlives f. Call before another thread uses f. */
+/* From now on; nothing is asked yet. redis outlives f; NULL as in share.h. Call before another
+ * thread uses f. */
 MUST_CHECK enum err_code people_share_on(struct people_file *f, struct redis *redis, struct err *e);
 MUST_CHECK enum err_code byok_share_on(struct byok *b, struct redis *redis, struct err *e);
 

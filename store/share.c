@@ -16,7 +16,7 @@
 
 static bool name_it(const struct share *s, const char *part, char out[SHARE_KEY_MAX])
 {
-	const char *prefix = redis_prefix(s->conf.redis);
+	const char *prefix = s->conf.redis ? redis_prefix(s->conf.redis) : "";
 	int n = snprintf(out, SHARE_KEY_MAX, "%s:{%s}:%s%s", prefix, prefix, s->conf.topic, part);
 
 	return n > 0 && n < SHARE_KEY_MAX;

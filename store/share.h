@@ -37,7 +37,7 @@
 struct share;
 
 struct share_conf {
-	struct redis *redis;    /* as the next, outlives the share */
+	struct redis *redis;    /* as the next, outlives the share; NULL: share_leave() alone */
 	struct gdbm_file *file; /* home/name */
 	const char *home, *name, *lock_name;
 	const char *topic; /* what it is called in Redis */

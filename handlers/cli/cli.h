@@ -23,6 +23,7 @@ int cli_providers(const struct conf *c, int argc, char **argv);
 int cli_restore(const struct conf *c, int argc, char **argv);
 int cli_selftest(const struct conf *c, int argc, char **argv);
 int cli_serve_demo(const struct conf *c, int argc, char **argv);
+int cli_store(const struct conf *c, int argc, char **argv);
 int cli_usage(const struct conf *c, int argc, char **argv);
 int cli_users(const struct conf *c, int argc, char **argv);
 int cli_version(const struct conf *c, int argc, char **argv);

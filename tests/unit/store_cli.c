@@ -1,0 +1,282 @@
+#include "handlers/cli/cli.h"
+
+#include "gateway/books.h"
+#include "handlers/cli/store_migrate.h"
+#include "store/fault.h"
+#include "tests/unit/redis_rig.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#define WORDS(...)    ((const char *const[]){ __VA_ARGS__, NULL })
+#define STORE(...)    run(cli_store, WORDS("store", __VA_ARGS__))
+#define CREDITS(...)  run(cli_credits, WORDS("credits", __VA_ARGS__))
+#define HAS(text)     assert_non_null(strstr(out, text))
+#define HAS_NOT(text) assert_null(strstr(out, text))
+#define PASSWORD      "s3cret-of-redis"
+
+static struct redis_rig rig = { .password = PASSWORD };
+static char top[] = "/tmp/tollgate-store-cli-XXXXXX";
+static char captured[64];
+static char out[65536]; /* what the last command printed, both streams */
+
+static int dies_after;
+
+int store_fault_point(const char *name)
+{
+	if (dies_after && strcmp(name, "back.applied") == 0 && --dies_after == 0)
+		_exit(99);
+	return 0;
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	assert_non_null(mkdtemp(top));
+	snprintf(captured, sizeof(captured), "%s/out", top);
+	return redis_rig_start(&rig) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	redis_rig_stop(&rig);
+	return rig_run("rm -rf -- %s", top) ? 0 : -1;
+}
+
+/* Runs a command with its words, the last one NULL; returns its exit code. */
+static int run(int (*command)(const struct conf *, int, char **), const char *const *words)
+{
+	int saved[2] = { dup(1), dup(2) }, code, argc = 0;
+	int fd = open(captured, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	struct conf *c;
+	struct err e;
+	ssize_t n;
+
+	while (words[argc])
+		argc++;
+	assert_int_equal(conf_load(&c, &e), ERR_OK);
+	fflush(NULL);
+	dup2(fd, 1);
+	dup2(fd, 2);
+	code = command(c, argc, (char **)(uintptr_t)words);
+	books_close_redis();
+	fflush(NULL);
+	for (int i = 0; i < 2; i++) {
+		dup2(saved[i], i + 1);
+		close(saved[i]);
+	}
+	n = pread(fd, out, sizeof(out) - 1, 0);
+	out[n > 0 ? n : 0] = '\0';
+	close(fd);
+	conf_fini(c);
+	return code;
+}
+
+/* The commands that follow are given on this host, with this GATEWAY_STORE. */
+static void on(const char *host, const char *store)
+{
+	char home[64];
+
+	snprintf(home, sizeof(home), "%s/%s", top, host);
+	assert_int_equal(setenv("GATEWAY_HOME", home, 1), 0);
+	assert_int_equal(setenv("GATEWAY_STORE", store, 1), 0);
+}
+
+static int start(void **state)
+{
+	char reply[64];
+
+	(void)state;
+	if (clearenv() != 0)
+		return -1;
+	dies_after = 0;
+	assert_true(rig_run("rm -rf -- %s/one %s/two", top, top));
+	assert_true(redis_rig_ask(&rig, "FLUSHALL", reply, sizeof(reply)));
+	on("one", "gdbm");
+	assert_int_equal(run(cli_users, WORDS("users", "create", "ana")), CLI_OK);
+	assert_int_equal(run(cli_orgs, WORDS("orgs", "create", "acme")), CLI_OK);
+	assert_int_equal(CREDITS("add", "7usd", "--user", "ana"), CLI_OK);
+	return 0;
+}
+
+static void bring_second(void)
+{
+	assert_true(rig_run("mkdir -m 700 %s/two && cp -p %s/one/pepper %s/two/", top, top, top));
+}
+
+static void ways_are_read_as_people_write_them(void **state)
+{
+	static const struct {
+		const char *a, *b;
+		enum store_way way;
+	} rows[] = { { "gdbm", "redis", STORE_TO_REDIS }, { "redis", "gdbm", STORE_TO_GDBM },
+		{ "gdbm-redis", NULL, STORE_TO_REDIS }, { "gdbm->redis", NULL, STORE_TO_REDIS },
+		{ "redis\xE2\x86\x92gdbm", NULL, STORE_TO_GDBM },
+		{ "gdbm redis", NULL, STORE_TO_REDIS }, { "gdbm", NULL, STORE_WAY_NONE },
+		{ "gdbm", "gdbm", STORE_WAY_NONE }, { "gdbmredis", NULL, STORE_WAY_NONE },
+		{ "gdbm-redis", "redis", STORE_WAY_NONE }, { "", NULL, STORE_WAY_NONE } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		print_message("  %s %s\n", rows[i].a, rows[i].b ? rows[i].b : "");
+		assert_int_equal(store_migrate_way(rows[i].a, rows[i].b), rows[i].way);
+	}
+}
+
+static void what_is_used_wrongly_is_named(void **state)
+{
+	(void)state;
+	assert_int_equal(STORE("migrate", "gdbm", "mysql"), CLI_USAGE);
+	HAS("gdbm redis, or redis gdbm");
+	assert_int_equal(STORE("migrate"), CLI_USAGE);
+	assert_int_equal(STORE("migrate", "gdbm", "redis", "--from-copy"), CLI_USAGE);
+	HAS("--from-copy goes with redis gdbm");
+	assert_int_equal(STORE("migrate", "gdbm", "redis"), CLI_FAILED);
+	HAS("GATEWAY_STORE is gdbm");
+	assert_int_equal(STORE("status", "--from-copy"), CLI_USAGE);
+}
+
+static void a_host_of_its_own_says_so(void **state)
+{
+	(void)state;
+	assert_int_equal(STORE("status"), CLI_OK);
+	HAS("gdbm");
+	HAS("of this host alone");
+	on("one", rig.url);
+	assert_int_equal(STORE("status"), CLI_FAILED);
+	HAS("never moved (tollgate store migrate gdbm redis)");
+	HAS_NOT(PASSWORD);
+}
+
+static void a_host_moves_to_redis_and_another_sees_it_all(void **state)
+{
+	(void)state;
+	on("one", rig.url);
+	assert_int_equal(STORE("migrate", "gdbm", "redis"), CLI_OK);
+	HAS("keys and people      5 records here, 5 in Redis");
+	HAS("none is missing in Redis");
+	HAS("Now set GATEWAY_STORE");
+	assert_int_equal(STORE("status"), CLI_OK);
+	HAS("change 1-");
+	HAS("0 bytes that Redis does not have yet");
+	HAS_NOT(PASSWORD);
+	/* Once is enough. */
+	assert_int_equal(STORE("migrate", "gdbm-redis"), CLI_OK);
+	bring_second();
+	on("two", rig.url);
+	assert_int_equal(CREDITS("show", "--user", "ana"), CLI_OK);
+	HAS("7.00");
+	assert_int_equal(run(cli_users, WORDS("users", "create", "bob")), CLI_OK);
+	on("one", rig.url);
+	assert_int_equal(run(cli_users, WORDS("users", "list")), CLI_OK);
+	HAS("bob");
+	/* Behind the back of Redis nothing is changed. */
+	on("one", "gdbm");
+	assert_int_equal(run(cli_users, WORDS("users", "create", "cid")), CLI_FAILED);
+	HAS("this host's copy of what is in Redis");
+	assert_int_equal(STORE("status"), CLI_FAILED);
+	HAS("this host's copy of what is in Redis");
+}
+
+static void a_host_goes_home_with_what_others_did(void **state)
+{
+	(void)state;
+	on("one", rig.url);
+	assert_int_equal(STORE("migrate", "gdbm", "redis"), CLI_OK);
+	bring_second();
+	on("two", rig.url);
+	assert_int_equal(CREDITS("add", "5usd", "--user", "ana"), CLI_OK);
+	assert_int_equal(CREDITS("add", "3usd", "--org", "acme"), CLI_OK);
+	on("one", rig.url);
+	assert_int_equal(STORE("migrate", "redis", "gdbm"), CLI_OK);
+	HAS("2 of them brought up to date, sum $15.00");
+	on("one", "gdbm");
+	assert_int_equal(CREDITS("show", "--user", "ana"), CLI_OK);
+	HAS("12.00");
+	assert_int_equal(CREDITS("show", "--org", "acme"), CLI_OK);
+	HAS("3.00");
+	/* In Redis nothing has changed, also when the host comes back with its journal. */
+	on("one", rig.url);
+	assert_int_equal(STORE("migrate", "redis", "gdbm"), CLI_OK);
+	HAS("0 of them brought up to date");
+	assert_int_equal(STORE("migrate", "gdbm", "redis"), CLI_OK);
+	on("two", rig.url);
+	assert_int_equal(CREDITS("show", "--user", "ana"), CLI_OK);
+	HAS("12.00");
+	assert_int_equal(CREDITS("show", "--org", "acme"), CLI_OK);
+	HAS("3.00");
+}
+
+static void a_way_home_that_was_cut_off_is_gone_again(void **state)
+{
+	int status;
+	pid_t pid;
+
+	(void)state;
+	on("one", rig.url);
+	assert_int_equal(STORE("migrate", "gdbm", "redis"), CLI_OK);
+	bring_second();
+	on("two", rig.url);
+	assert_int_equal(CREDITS("add", "5usd", "--user", "ana"), CLI_OK);
+	assert_int_equal(CREDITS("add", "3usd", "--org", "acme"), CLI_OK);
+	on("one", rig.url);
+	for (int i = 1; i <= 2; i++) {
+		fflush(NULL);
+		pid = fork();
+		if (pid == 0) {
+			dies_after = i;
+			_exit(STORE("migrate", "redis", "gdbm"));
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(WEXITSTATUS(status), 99);
+	}
+	assert_int_equal(STORE("migrate", "redis", "gdbm"), CLI_OK);
+	on("one", "gdbm");
+	assert_int_equal(CREDITS("show", "--user", "ana"), CLI_OK);
+	HAS("12.00");
+	on("two", rig.url);
+	assert_int_equal(CREDITS("show", "--user", "ana"), CLI_OK);
+	HAS("12.00");
+	assert_int_equal(CREDITS("show", "--org", "acme"), CLI_OK);
+	HAS("3.00");
+}
+
+static void a_redis_that_is_lost_is_left_with_what_there_is(void **state)
+{
+	(void)state;
+	on("one", rig.url);
+	assert_int_equal(STORE("migrate", "gdbm", "redis"), CLI_OK);
+	redis_rig_kill(&rig);
+	assert_int_equal(STORE("status"), CLI_FAILED);
+	HAS("no: ");
+	HAS_NOT(PASSWORD);
+	assert_int_equal(STORE("migrate", "redis", "gdbm"), CLI_FAILED);
+	HAS_NOT(PASSWORD);
+	on("one", "gdbm");
+	assert_int_equal(STORE("migrate", "redis", "gdbm", "--from-copy"), CLI_OK);
+	HAS("this host's own now");
+	assert_int_equal(STORE("status"), CLI_OK);
+	assert_int_equal(run(cli_users, WORDS("users", "create", "cid")), CLI_OK);
+	assert_int_equal(STORE("migrate", "redis", "gdbm", "--from-copy"), CLI_OK);
+	HAS("nothing was done");
+	assert_true(redis_rig_restart(&rig));
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup(f, start)
+	const struct CMUnitTest tests[] = {
+		T(ways_are_read_as_people_write_them),
+		T(what_is_used_wrongly_is_named),
+		T(a_host_of_its_own_says_so),
+		T(a_host_moves_to_redis_and_another_sees_it_all),
+		T(a_host_goes_home_with_what_others_did),
+		T(a_way_home_that_was_cut_off_is_gone_again),
+		T(a_redis_that_is_lost_is_left_with_what_there_is),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
