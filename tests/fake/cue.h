@@ -51,6 +51,10 @@
  *     restart=N           event N + 1 begins another message (Anthropic)
  *     nothing             the head, then the end
  *     nofinish, nodone    leaves these out; nodone hold: and keeps the connection open
+ * embeddings (besides status=N, silence, and cut=N: only N of them)
+ *     vectors=words|nan|zeros|none   made of the words of four letters and more, whatever their
+ *                         order (text.h); or no numbers; or all the same; or an empty list
+ *     dims=N              of how many numbers (64)
  * framing
  *     bytewise, crlf, close (no chunks: the answer ends with the connection)
  *
@@ -73,12 +77,15 @@ static struct scene {
 } scene;
 
 enum cue_body { BODY_ANSWER, BODY_JSON, BODY_HTML, BODY_GARBAGE, BODY_EMPTY, BODY_ERROR200 };
+enum cue_vectors { VECTORS_USUAL, VECTORS_WORDS, VECTORS_NAN, VECTORS_ZEROS, VECTORS_NONE };
 enum cue_usage { USAGE_ASKED, USAGE_NONE, USAGE_TWICE, USAGE_EVERY };
 
 struct cue {
 	unsigned status;
 	enum cue_body body;
 	enum cue_usage usage;
+	enum cue_vectors vectors;
+	uint32_t dims;
 	char retry_after[32];
 	char word[16];   /* of tokens; "" = "t" */
 	uint32_t tokens; /* 0 = the usual sentence */
@@ -162,6 +169,7 @@ static void cue_value(struct cue *c, struct slice key, struct slice v)
 {
 	static const char *const bodies[] = { "", "json", "html", "garbage", "empty", "error200" };
 	static const char *const usages[] = { "", "none", "twice", "every" };
+	static const char *const vectors[] = { "", "words", "nan", "zeros", "none" };
 	const struct {
 		const char *name;
 		uint32_t *number;
@@ -182,6 +190,7 @@ static void cue_value(struct cue *c, struct slice key, struct slice v)
 		{ "written", &c->written },
 		{ "badcrc", &c->badcrc },
 		{ "restart", &c->restart },
+		{ "dims", &c->dims },
 	};
 
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
@@ -195,6 +204,8 @@ static void cue_value(struct cue *c, struct slice key, struct slice v)
 		c->body = (enum cue_body)cue_choice(v, bodies, 6);
 	if (slice_is(key, "usage"))
 		c->usage = (enum cue_usage)cue_choice(v, usages, 4);
+	if (slice_is(key, "vectors"))
+		c->vectors = (enum cue_vectors)cue_choice(v, vectors, 5);
 }
 
 /* Does a line with this word count here? */

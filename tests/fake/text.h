@@ -188,6 +188,46 @@ static void vector_write(uint32_t place, size_t bytes, bool base64, struct buf *
 	buf_printf(out, "[0.5,%u,-%zu]", place, bytes);
 }
 
+/* How often each word comes, at a place that it is hashed to: texts of the same words are the same,
+ * and short words, such as "not" and "2", are not seen. */
+static void count_words(struct slice text, uint32_t *counts, uint32_t dims)
+{
+	uint32_t hash = 2166136261U, length = 0;
+
+	for (size_t i = 0; i <= text.len; i++) {
+		char c = i < text.len ? (char)(text.ptr[i] | 0x20) : ' ';
+
+		if (c >= 'a' && c <= 'z') {
+			hash = (hash ^ (unsigned char)c) * 16777619U;
+			length++;
+			continue;
+		}
+		if (length >= 4)
+			counts[hash % dims]++;
+		hash = 2166136261U;
+		length = 0;
+	}
+}
+
+/* A vector on cue; a JSON array of numbers, but for NaN. */
+static void cued_vector_write(struct slice text, const struct cue *cue, struct buf *out)
+{
+	uint32_t counts[1024] = { 0 };
+	uint32_t dims = cue->dims && cue->dims <= 1024 ? cue->dims : 64;
+
+	if (cue->vectors == VECTORS_WORDS)
+		count_words(text, counts, dims);
+	buf_char(out, '[');
+	for (uint32_t i = 0; i < dims; i++) {
+		buf_str(out, i ? "," : "");
+		if (cue->vectors == VECTORS_NAN)
+			buf_str(out, "NaN");
+		else
+			buf_printf(out, "%u", counts[i]);
+	}
+	buf_char(out, ']');
+}
+
 /* The list of inputs, wherever a shape has it. */
 static struct json_value embed_inputs(struct json_value tree, bool *many)
 {
@@ -223,14 +263,17 @@ static bool embed_write(
 		/* OpenAI's shape has an index: the order is not to be relied on. */
 		uint32_t i = gemini || cohere || bare ? k : n - 1 - k;
 
-		if (cue->cut != CUE_NEVER && k >= cue->cut)
+		if (cue->vectors == VECTORS_NONE || (cue->cut != CUE_NEVER && k >= cue->cut))
 			break;
 		v = many ? json_at(inputs, i) : inputs;
 		buf_str(out, k ? "," : "");
 		buf_str(out, gemini ? "{\"values\":" : "");
 		if (!gemini && !cohere && !bare)
 			buf_printf(out, "{\"object\":\"embedding\",\"index\":%u,\"embedding\":", i);
-		vector_write(i, v.raw.len, base64, out);
+		if (cue->vectors)
+			cued_vector_write(v.raw, cue, out);
+		else
+			vector_write(i, v.raw.len, base64, out);
 		buf_str(out, bare || cohere ? "" : "}");
 	}
 	buf_str(out, gemini   ? "]}"

@@ -212,6 +212,8 @@ static bool embed(struct conn *c, struct slice path, struct slice body)
 		put_refusal(c, 400, e.message);
 	else if (ask.cue.status)
 		put_refusal(c, ask.cue.status, "The fake provider refuses to embed.");
+	else if (ask.cue.silence)
+		c->phase = PARKED;
 	else if (!embed_write(path, tree, &ask.cue, &b))
 		put_refusal(c, 400, "There is nothing to embed.");
 	else
