@@ -154,7 +154,7 @@ static const char *scalar_end(const char *p, const char *end)
 	return p;
 }
 
-/* Notes a member of this object; p stands on its name. Returns where its value begins. */
+/* Notes a member of this object; p stands on its name. Returns where its value begins, or end. */
 static const char *map_member(struct map *m, uint32_t object, const char *p)
 {
 	struct node *n;
@@ -170,8 +170,9 @@ static const char *map_member(struct map *m, uint32_t object, const char *p)
 	n->next = m->nodes[object].next; /* last first, until the object is closed */
 	m->nodes[object].next = (uint32_t)m->count++;
 	q = json_text_blanks(q, m->end);
-	if (q < m->end)
-		q = json_text_blanks(q + 1, m->end);
+	if (q == m->end || *q != ':')
+		return m->end;
+	q = json_text_blanks(q + 1, m->end);
 	n->value = (uint32_t)(q - m->text);
 	return q;
 }
@@ -251,7 +252,7 @@ static const char *open_object(struct map *m, uint32_t *frame, const char *p)
 	*frame = (uint32_t)m->count;
 	m->nodes[m->count++] = (struct node){ 0 };
 	p = json_text_blanks(p + 1, m->end);
-	return p < m->end && *p == '"' ? map_member(m, *frame, p) : p;
+	return p < m->end && *p == '}' ? p : map_member(m, *frame, p);
 }
 
 static void close_object(struct map *m, uint32_t object, const char *behind)
@@ -263,43 +264,63 @@ static void close_object(struct map *m, uint32_t object, const char *behind)
 	n->value = (uint32_t)m->count;
 }
 
-/* Notes all members. p stands on a value or, behind one, on what follows it. */
+/* Takes one value at p, or what it begins with: *opened says that the next value is one inside.
+ * Returns end where there is none. */
+static const char *map_value(
+	struct map *m, uint32_t *frames, size_t *depth, const char *p, bool *opened)
+{
+	const char *q;
+	bool ignored;
+
+	*opened = false;
+	switch (*p) {
+	case '{':
+		p = open_object(m, &frames[(*depth)++], p);
+		*opened = p < m->end && *p != '}';
+		return p;
+	case '[':
+		frames[(*depth)++] = ARRAY;
+		p = json_text_blanks(p + 1, m->end);
+		*opened = p < m->end && *p != ']';
+		return p;
+	case '"':
+		return string_end(p, m->end, &ignored);
+	default:
+		q = scalar_end(p, m->end);
+		return q > p ? q : m->end;
+	}
+}
+
+/* Notes all members. That is all there is checked of a text: enough for the second walk to find
+ * everything where the first one did, whatever stands there. */
 static enum err_code map_all(struct map *m)
 {
 	uint32_t frames[DEPTH_MAX]; /* the open objects' nodes, or ARRAY */
 	const char *p = m->text;
 	size_t depth = 0;
-	bool ignored;
+	bool opened;
 
 	do {
 		if (p == m->end || depth == DEPTH_MAX)
 			return m->rc ? m->rc : ERR_BAD_REQUEST;
-		if (*p == '{') {
-			p = open_object(m, &frames[depth++], p);
-			if (p < m->end && *p != '}')
-				continue;
-		} else if (*p == '[') {
-			frames[depth++] = ARRAY;
-			p = json_text_blanks(p + 1, m->end);
-			if (p < m->end && *p != ']')
-				continue;
-		} else if (*p == '"') {
-			p = string_end(p, m->end, &ignored);
-		} else {
-			p = scalar_end(p, m->end);
-		}
+		p = map_value(m, frames, &depth, p, &opened);
+		if (opened)
+			continue;
 		while (depth) {
 			p = json_text_blanks(p, m->end);
 			if (p == m->end || *p == ',')
 				break;
+			if (*p != (frames[depth - 1] == ARRAY ? ']' : '}'))
+				return ERR_BAD_REQUEST;
 			p++;
 			if (frames[--depth] != ARRAY)
 				close_object(m, frames[depth], p);
 		}
-		if (depth && p < m->end)
+		if (depth && p < m->end) {
 			p = json_text_blanks(p + 1, m->end);
-		if (depth && p < m->end && frames[depth - 1] != ARRAY)
-			p = map_member(m, frames[depth - 1], p);
+			if (frames[depth - 1] != ARRAY)
+				p = map_member(m, frames[depth - 1], p);
+		}
 	} while (depth);
 	return ERR_OK;
 }
