@@ -6,8 +6,10 @@
  * and quoted texts must agree, and questions about now ("today", "latest", a date's words …) are
  * never answered so.
  *
- * An embedder that is slow, fails, or answers nonsense means a miss, never an error. It is the
- * operator's expense.
+ * An embedder that is slow, fails, or answers nonsense means a miss, never an error; who did so
+ * three times in a row is left alone for ten seconds. It is the operator's expense. The words are
+ * those of English, German, French and Spanish, with the negations of some more; of scripts that
+ * are not Latin every word counts.
  * Blocking: semantic_find up to timeout_ms. Threads: any.
  */
 #ifndef GATEWAY_SEMANTIC_H
