@@ -68,7 +68,7 @@ $(B)/obj/flags: export COMMAND := $(COMMAND)
 $(B)/obj/%.o: %.c $(B)/obj/flags
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
-$(B)/obj/store/ledger_redis.o: store/ledger.lua store/ledger_records.lua
+$(B)/obj/store/ledger_redis.o: $(wildcard store/*.lua)
 $(LIB): $(OBJS)
 	@rm -f $@ && $(AR) rcs $@ $^
 LINK = $(CC) $(CFLAGS) $(RELRO) $(LDFLAGS) -pthread -o $@ $^ $(MORE) $(LIBS)

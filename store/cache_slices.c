@@ -51,7 +51,7 @@ static enum err_code put(struct cache *c, const uint8_t hash[SLICES_KEY], int64_
 {
 	struct slices *s = slices_of(c);
 	struct slices_row *row;
-	enum err_code rc;
+	enum err_code rc = ERR_IO;
 
 	if (bytes.len + 2 * SLICES_FILE > (uint64_t)c->conf.max_bytes)
 		return err_set(e, ERR_RANGE,
@@ -62,8 +62,11 @@ static enum err_code put(struct cache *c, const uint8_t hash[SLICES_KEY], int64_
 	if (!slices_lock(s, CACHE_LOCK_MS))
 		return err_set(e, ERR_BUSY, "the cache is in use by others");
 	slices_make_room(s, now_ms, bytes.len);
-	row = slices_row_for(s, now_ms, facts->expires_ms, bytes.len, 0);
-	rc = row ? slices_store(s, row, now_ms, hash, bytes) : ERR_IO;
+	/* A slice that turns out to be damaged is dropped: the next one is new. */
+	for (int i = 0; rc == ERR_IO && i < 2; i++) {
+		row = slices_row_for(s, now_ms, facts->expires_ms, bytes.len, 0);
+		rc = row ? slices_store(s, row, now_ms, hash, bytes) : ERR_STORE;
+	}
 	slices_unlock(s);
 	return rc ? err_set(e, ERR_STORE, "%s: an entry could not be written", s->folder) : ERR_OK;
 }

@@ -46,6 +46,7 @@ struct slices_row {
 	uint64_t dead_bytes; /* of entries in the file that are replaced or forgotten */
 	uint64_t hits;       /* of its entries, that were found at least once */
 	uint64_t file_bytes;
+	uint64_t spare_bytes; /* about: free in one piece */
 };
 
 /* An entry of the index. */

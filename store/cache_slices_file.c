@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #define WIDTH_MIN_MS 1000
-#define WIDTH_GROWS  4 /* the slices of longer lives are so many times as wide */
+#define WIDTH_GROWS  4     /* the slices of longer lives are so many times as wide */
+#define GROWS_BY_MIN 16384 /* bytes; … and no more than: */
+#define GROWS_BY_MAX 65536 /* of more, GDBM loses more */
 #define ENTRIES_MIN  16
 #define LIFE_MAX_MS  (INT64_C(366) * 86400 * 1000)
 
@@ -206,6 +208,37 @@ enum err_code slices_fetch(
 	return rc;
 }
 
+/* GDBM takes whole blocks from the end of the file for each value, and what is left of them is of
+ * use for smaller values only: half of the file may be waste. So space is taken in larger pieces,
+ * as a value that is deleted again, and GDBM cuts the next values off that. */
+static bool grow(struct gdbm_file_info *dbf, struct slices_row *row, size_t bytes)
+{
+	uint64_t piece = row->file_bytes / 4;
+	struct gdbm_call c = { .op = GDBM_OP_STORE, .dbf = dbf, .key = SLICE("room") };
+	char *nothing;
+	bool worked;
+
+	if (bytes <= row->spare_bytes) {
+		row->spare_bytes -= bytes;
+		return true;
+	}
+	if (piece < GROWS_BY_MIN)
+		piece = GROWS_BY_MIN;
+	if (piece > GROWS_BY_MAX)
+		piece = GROWS_BY_MAX;
+	if (bytes > piece / 4)
+		return true;
+	nothing = calloc(1, piece);
+	if (!nothing)
+		return true;
+	c.value = (struct slice){ nothing, piece };
+	worked = gdbm_call(&c);
+	free(nothing);
+	c.op = GDBM_OP_DELETE;
+	row->spare_bytes = piece - bytes;
+	return worked && gdbm_call(&c);
+}
+
 enum err_code slices_store(struct slices *s, struct slices_row *row, int64_t now_ms,
 	const uint8_t hash[SLICES_KEY], struct slice bytes)
 {
@@ -218,7 +251,8 @@ enum err_code slices_store(struct slices *s, struct slices_row *row, int64_t now
 	s->head->writing = row->number;
 	atomic_signal_fence(memory_order_seq_cst);
 	c.dbf = h->dbf;
-	if (rc || fault_at("cache.store") || !gdbm_call(&c) || !measure(s, row, h->dbf)) {
+	if (rc || fault_at("cache.store") || !grow(h->dbf, row, bytes.len + SLICES_KEY) ||
+		!gdbm_call(&c) || !measure(s, row, h->dbf)) {
 		slices_drop(s, row);
 		s->head->writing = 0;
 		return ERR_IO;

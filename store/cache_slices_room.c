@@ -22,7 +22,7 @@ static bool move_key(void *ctx, const uint8_t hash[SLICES_KEY])
 {
 	struct rewriting *r = ctx;
 	struct slices_at at = slices_find(r->s, hash);
-	int64_t made_ms, expires_ms;
+	int64_t made_ms, expires_ms, usual_ms;
 	struct slices_row *to;
 	struct slice bytes;
 	enum err_code rc;
@@ -37,6 +37,10 @@ static bool move_key(void *ctx, const uint8_t hash[SLICES_KEY])
 	if (rc || !r->is_kept(r->ctx, hash, bytes) ||
 		!cache_entry_life(bytes, &made_ms, &expires_ms) || expires_ms <= r->now_ms)
 		return true;
+	/* Who is to stay longer must not come into the slice that is the next to go. */
+	usual_ms = r->now_ms + r->s->base.conf.ttl_ms;
+	if (r->only_hits && expires_ms < usual_ms)
+		expires_ms = usual_ms;
 	to = slices_row_for(r->s, r->now_ms, expires_ms, bytes.len, r->number);
 	/* What finds no place is lost with its slice. */
 	return !to || slices_store(r->s, to, r->now_ms, hash, bytes) == ERR_OK ||

@@ -3,7 +3,7 @@
 enum err_code flights_open(struct flights **out, const struct flights_conf *conf, struct err *e)
 {
 	*out = NULL;
-	return flights_host_open(out, conf, e);
+	return conf->redis ? flights_redis_open(out, conf, e) : flights_host_open(out, conf, e);
 }
 
 void flights_close(struct flights *f)

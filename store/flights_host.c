@@ -129,10 +129,9 @@ static enum flight_role look(
 
 static void leave(struct flown *f);
 
-static enum flight_role find_role(struct host *h, struct flown *f, bool lead)
+static enum flight_role find_role(struct host *h, struct flown *f, bool lead, int64_t now_ms)
 {
 	for (unsigned tries = 0; tries < TRIES; tries++) {
-		int64_t now_ms = clock_mono_ms();
 		enum flight_role role;
 		bool is_full = false;
 
@@ -152,9 +151,9 @@ static enum flight_role find_role(struct host *h, struct flown *f, bool lead)
 	return FLIGHT_ALONE;
 }
 
-static void look_around(struct host *h)
+static void look_around(struct host *h, int64_t now_ms)
 {
-	int64_t now_ms = clock_mono_ms(), due_ms = atomic_load(&h->sweep_ms);
+	int64_t due_ms = atomic_load(&h->sweep_ms);
 
 	if (now_ms >= due_ms &&
 		atomic_compare_exchange_strong(&h->sweep_ms, &due_ms, now_ms + SWEEP_MS))
@@ -174,18 +173,19 @@ static enum flight_role join(
 {
 	struct host *h = host_of(flights);
 	struct flown *f = calloc(1, sizeof(*f));
+	int64_t now_ms = clock_mono_ms();
 	enum flight_role role;
 
 	if (!f)
 		return FLIGHT_ALONE;
-	look_around(h);
+	look_around(h, now_ms);
 	f->f.ops = flights->ops;
 	f->host = h;
 	f->place.bucket = bucket_of(key);
 	f->key = *key;
 	f->file.fd = -1;
 	f->held.max_bytes = h->max_bytes;
-	role = find_role(h, f, lead);
+	role = find_role(h, f, lead, now_ms);
 	if (role == FLIGHT_ALONE)
 		free(f);
 	else

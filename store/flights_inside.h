@@ -30,8 +30,10 @@ struct flight {
 	const struct flights_ops *ops;
 };
 
-/* Sets ops. */
+/* They set ops. */
 MUST_CHECK enum err_code flights_host_open(
+	struct flights **out, const struct flights_conf *conf, struct err *e);
+MUST_CHECK enum err_code flights_redis_open(
 	struct flights **out, const struct flights_conf *conf, struct err *e);
 
 /* ---- an entry on its way from the leader to its followers ---- */

@@ -13,17 +13,33 @@
 #define NUMBER_SIZE 24
 #define NEVER       (-1) /* of the script's answers */
 
-/* The script, as it stands in the tree, in two files. */
-extern const char ledger_lua[] __attribute__((visibility("hidden")));
+/* The scripts, as they stand in the tree; ledger.lua says which parts make one. */
+extern const char ledger_lua_admit[] __attribute__((visibility("hidden")));
+extern const char ledger_lua_count[] __attribute__((visibility("hidden")));
+extern const char ledger_lua_house[] __attribute__((visibility("hidden")));
 __asm__(".section .rodata\n"
-	".global ledger_lua\n"
-	".hidden ledger_lua\n"
-	"ledger_lua: .incbin \"store/ledger.lua\"\n"
-	".incbin \"store/ledger_records.lua\"\n"
+	".hidden ledger_lua_admit\n"
+	".global ledger_lua_admit\n"
+	"ledger_lua_admit: .incbin \"store/ledger.lua\"\n"
+	".incbin \"store/ledger_admit.lua\"\n"
+	".byte 0\n"
+	".hidden ledger_lua_count\n"
+	".global ledger_lua_count\n"
+	"ledger_lua_count: .incbin \"store/ledger.lua\"\n"
+	".incbin \"store/ledger_ends.lua\"\n"
+	".incbin \"store/ledger_count.lua\"\n"
+	".byte 0\n"
+	".hidden ledger_lua_house\n"
+	".global ledger_lua_house\n"
+	"ledger_lua_house: .incbin \"store/ledger.lua\"\n"
+	".incbin \"store/ledger_ends.lua\"\n"
+	".incbin \"store/ledger_house.lua\"\n"
 	".byte 0\n"
 	".previous\n");
 
-static struct redis_script script = { .text = ledger_lua };
+static struct redis_script script_admit = { .text = ledger_lua_admit };
+static struct redis_script script_count = { .text = ledger_lua_count };
+static struct redis_script script_house = { .text = ledger_lua_house };
 
 /* ---- asking ---- */
 
@@ -89,15 +105,21 @@ static enum err_code strange(struct err *e)
 		err_set(e, ERR_STORE, "Redis gave an answer that the ledger's script does not"), e);
 }
 
-static enum err_code ask(
-	struct ledger *l, const struct words *w, struct redis_reply *reply, struct err *e)
+static enum err_code ask_of(struct ledger *l, struct redis_script *script, const struct words *w,
+	struct redis_reply *reply, struct err *e)
 {
 	enum err_code rc;
 
 	(void)fault_at("ledger_redis.asking");
-	rc = redis_eval(l->conf.redis, &script, w->word, 1, w->n, reply, e);
+	rc = redis_eval(l->conf.redis, script, w->word, 1, w->n, reply, e);
 	(void)fault_at("ledger_redis.asked");
 	return away(rc, e);
+}
+
+static enum err_code ask(
+	struct ledger *l, const struct words *w, struct redis_reply *reply, struct err *e)
+{
+	return ask_of(l, &script_house, w, reply, e);
 }
 
 enum err_code ledger_redis_init(struct ledger *l, struct err *e)
@@ -133,14 +155,13 @@ static int64_t clipped(int64_t n, int64_t max)
 static enum err_code decide(struct ledger *l, struct ledger_now now, struct ledger_ask *ask_for,
 	const struct ledger_hold *hold, struct redis_reply *reply, struct err *e)
 {
-	struct slice word_of[7 + 3 * LEDGER_LIMITS];
+	struct slice word_of[6 + 3 * LEDGER_LIMITS];
 	char text[(3 + 3 * LEDGER_LIMITS) * NUMBER_SIZE], time[48];
 	struct words w = { .word = word_of, .text = text };
 	int64_t ttl_ms = clipped(ask_for->deadline_ms - now.mono_ms, TTL_MAX_MS);
 	enum err_code rc;
 
 	word(&w, slice_of(l->keys));
-	word(&w, SLICE("reserve"));
 	word(&w, given_time(now, time));
 	word_bytes(&w, hold ? hold : (const void *)"", hold ? sizeof(*hold) : 0);
 	word_int(&w, ttl_ms);
@@ -153,7 +174,7 @@ static enum err_code decide(struct ledger *l, struct ledger_now now, struct ledg
 		word_int(&w, limit->kind);
 		word_int(&w, clipped(limit->ceiling, LEDGER_REDIS_SUM_MAX));
 	}
-	rc = ask(l, &w, reply, e);
+	rc = ask_of(l, &script_admit, &w, reply, e);
 	if (!rc && (reply->value.kind != REDIS_ARRAY ||
 			   reply->value.count != 3 + 2 * ask_for->limits_n))
 		rc = strange(e);
@@ -255,11 +276,10 @@ enum err_code ledger_redis_apply(struct ledger *l, const struct record *records,
 	if (!words_new(&w, n, RECORD_WORDS, RECORD_NUMBERS))
 		return err_set(e, ERR_NO_MEMORY, "no memory to tell Redis of %zu requests", n);
 	word(&w, slice_of(l->keys));
-	word(&w, SLICE("apply"));
 	word_place(&w, l, to, store, text);
 	for (size_t i = 0; i < n; i++)
 		word_record(&w, &records[i]);
-	rc = ask(l, &w, &reply, e);
+	rc = ask_of(l, &script_count, &w, &reply, e);
 	if (!rc && (reply.value.kind != REDIS_ARRAY || reply.value.count != n))
 		rc = strange(e);
 	for (size_t i = 0; i < n && !rc; i++)

@@ -1,11 +1,14 @@
 /* What is read from Redis without the script: accounts, usage, names, places. */
 #include "store/ledger_redis.h"
 
+#include "store/tally.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #define ACCOUNT_BYTES (sizeof(struct account) - sizeof(uint64_t)) /* without its subject */
+#define STORE_DIGITS  16
 
 void ledger_redis_store(const struct ledger *l, char out[33])
 {
@@ -57,32 +60,63 @@ enum err_code ledger_redis_account(
 	return rc;
 }
 
+/* One field of a day: the words of a row before ttft, how many requests had one class of ttft, or
+ * a whole row of the books of before, whose field ends in the store they came from. */
+static bool read_usage(struct slice field, struct slice value, struct tally *rows)
+{
+	char store[STORE_DIGITS] = "", key[sizeof(struct usage_key) + STORE_DIGITS];
+	size_t more = field.len - sizeof(struct usage_key);
+	struct usage_row *row;
+	int64_t n;
+	bool fresh;
+
+	if (field.len < sizeof(struct usage_key) || more > STORE_DIGITS)
+		return false;
+	if (more > 1)
+		memcpy(store, field.ptr + sizeof(struct usage_key), more);
+	memcpy(key, field.ptr, sizeof(struct usage_key));
+	memcpy(key + sizeof(struct usage_key), store, sizeof(store));
+	row = tally_at(rows, key, &fresh);
+	if (!row)
+		return false;
+	if (more == 1) {
+		unsigned char class = (unsigned char)field.ptr[sizeof(struct usage_key)];
+
+		if (class >= USAGE_TTFT || !str_int(value, 0, UINT32_MAX, &n))
+			return false;
+		row->ttft[class] = (uint32_t)n;
+		return true;
+	}
+	if (value.len != (more ? sizeof(*row) : offsetof(struct usage_row, ttft)))
+		return false;
+	memcpy(row, value.ptr, value.len);
+	return true;
+}
+
 enum err_code ledger_redis_usage(
 	struct ledger *l, int64_t day, ledger_on_usage on_usage, void *ctx, struct err *e)
 {
 	struct redis_reply reply = { 0 };
+	struct tally rows;
 	char name[40];
 	enum err_code rc;
 
+	tally_init(&rows, sizeof(struct usage_key) + STORE_DIGITS, sizeof(struct usage_row));
 	snprintf(name, sizeof(name), "usage:%" PRId64, day);
 	rc = ledger_redis_command(l, "HGETALL", name, NULL, 0, &reply, e);
 	if (!rc && (reply.value.kind != REDIS_ARRAY || reply.value.count % 2))
 		rc = strange(name, e);
-	for (size_t i = 0; !rc && i < reply.value.count; i += 2) {
-		struct slice field = reply.value.items[i].text,
-			     value = reply.value.items[i + 1].text;
-		struct usage_key key;
-		struct usage_row row;
-
-		if (field.len < sizeof(key) || value.len != sizeof(row)) {
+	for (size_t i = 0; !rc && i < reply.value.count; i += 2)
+		if (!read_usage(reply.value.items[i].text, reply.value.items[i + 1].text, &rows))
 			rc = strange(name, e);
-			break;
-		}
-		memcpy(&key, field.ptr, sizeof(key));
-		memcpy(&row, value.ptr, sizeof(row));
-		rc = on_usage(ctx, day, &key, &row, e);
-	}
 	redis_reply_fini(&reply);
+	for (size_t i = 0; !rc && i < rows.n; i++) {
+		struct usage_key key;
+
+		memcpy(&key, tally_key(&rows, i), sizeof(key));
+		rc = on_usage(ctx, day, &key, tally_value(&rows, i), e);
+	}
+	tally_fini(&rows);
 	return rc;
 }
 

@@ -20,7 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define STORE_DIGITS 32
+#define STORE_DIGITS 16 /* of the store, enough to tell hosts apart */
 
 struct base {
 	struct ledger *l;

@@ -102,6 +102,11 @@ bool redis_is_cluster(const struct redis *r)
 	return r->target.mode == REDIS_CLUSTER;
 }
 
+int64_t redis_timeout_ms(const struct redis *r)
+{
+	return r->timeout_ms;
+}
+
 /* ---- calling ---- */
 
 /* A command on its way. */

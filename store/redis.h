@@ -49,6 +49,8 @@ const char *redis_prefix(const struct redis *r);
 /* Host and port (or path) it was told, without user and password; for messages. */
 const char *redis_where(const struct redis *r);
 bool redis_is_cluster(const struct redis *r);
+/* Of a call: what waits in Redis for something has to wait for less. */
+int64_t redis_timeout_ms(const struct redis *r);
 
 enum redis_kind { REDIS_NIL, REDIS_INTEGER, REDIS_STRING, REDIS_ARRAY, REDIS_ERROR };
 

@@ -1,5 +1,6 @@
-/* What the ledger costs: a reservation and its settle, alone and with many processes; making the
- * table from a million lines; bytes on the disk for a million requests.
+/* What the ledger costs: a reservation and its settle, alone and with many processes, and from two
+ * hosts with a Redis; making the table from a million lines; bytes on the disk for a million
+ * requests.
  *
  *   store_bench [--quick]
  *
@@ -13,6 +14,8 @@
 #include "store/fold.h"
 #include "store/health.h"
 #include "store/keys.h"
+#include "store/ledger_redis.h"
+#include "tests/unit/redis_rig.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -40,6 +43,7 @@ struct shared {
 static struct shared *shared;
 static char home[64];
 static char table[HOME_PATH_MAX];
+static const char *redis_url; /* NULL = one host without */
 
 static void die(const char *what, const struct err *e)
 {
@@ -59,9 +63,14 @@ static int64_t cpu_us(void)
 static struct ledger *open_ledger(void)
 {
 	struct ledger_conf conf = { .home = home, .sync_ms = 100, .keep = LEDGER_DROP };
+	const struct redis_conf at = {
+		.url = redis_url, .prefix = "bench", .ca_file = "", .timeout_ms = 5000
+	};
 	struct ledger *l;
 	struct err e;
 
+	if (redis_url && redis_open(&conf.redis, &at, &e))
+		die("redis", &e);
 	if (ledger_open(&l, &conf, ledger_now(), &e))
 		die("open", &e);
 	memcpy(table, l->hot.path, sizeof(table));
@@ -314,6 +323,70 @@ static void together(int processes, double per_second, int64_t ms)
 		(double)shared->cpu_us / (double)shared->done, atomic_load(&shared->busy));
 }
 
+/* What INFO says behind name:, of one figure. */
+static double told(const struct redis_rig *rig, const char *section, const char *name)
+{
+	char said[16384], *at;
+
+	if (!redis_rig_ask(rig, section, said, sizeof(said)))
+		return 0;
+	at = strstr(said, name);
+	return at ? strtod(at + strlen(name), NULL) : 0;
+}
+
+static double server_us(const struct redis_rig *rig)
+{
+	return 1e6 *
+	       (told(rig, "INFO cpu", "used_cpu_user:") + told(rig, "INFO cpu", "used_cpu_sys:"));
+}
+
+/* Two hosts are two homes; the processes take turns. */
+static void two_hosts(int processes, double per_second, int64_t ms)
+{
+	struct redis_rig rig = { .aof = "everysec" };
+	char homes[2][64], tables[2][HOME_PATH_MAX];
+	double from_us, calls;
+
+	if (!redis_rig_start(&rig))
+		return;
+	redis_url = rig.url;
+	for (int h = 0; h < 2; h++) {
+		make_home();
+		ledger_close(open_ledger());
+		memcpy(homes[h], home, sizeof(home));
+		memcpy(tables[h], table, sizeof(table));
+	}
+	memset(shared, 0, sizeof(*shared));
+	from_us = server_us(&rig);
+	shared->until_us = clock_mono_us() + ms * 1000;
+	fflush(NULL);
+	for (int w = 0; w < processes; w++)
+		if (fork() == 0) {
+			memcpy(home, homes[w % 2], sizeof(home));
+			worker(w, processes, per_second);
+		}
+	for (int w = 0; w < processes; w++)
+		wait(NULL);
+	calls = told(&rig, "INFO commandstats", "cmdstat_evalsha:calls=");
+	if (per_second > 0)
+		printf("| two hosts with Redis, %d processes, %.0f requests/s offered", processes,
+			per_second);
+	else
+		printf("| two hosts with Redis, %d processes, as fast as it goes", processes);
+	printf(" | %.0f/s, p50 %" PRId64 " us, p99 %" PRId64
+	       " us, %.1f us CPU here and %.1f us in Redis each, %.2f calls each |\n",
+		(double)shared->done * 1000.0 / (double)ms, at_most(0.5), at_most(0.99),
+		(double)shared->cpu_us / (double)shared->done,
+		(server_us(&rig) - from_us) / (double)shared->done, calls / (double)shared->done);
+	redis_url = NULL;
+	for (int h = 0; h < 2; h++) {
+		memcpy(home, homes[h], sizeof(home));
+		memcpy(table, tables[h], sizeof(table));
+		drop_home();
+	}
+	redis_rig_stop(&rig);
+}
+
 static void recovery(uint64_t lines)
 {
 	struct ledger *l = open_ledger();
@@ -425,6 +498,9 @@ int main(int argc, char **argv)
 	for (int i = 0; i < 4; i++)
 		together(processes[i], 2000, ms);
 	drop_home();
+	two_hosts(2, 0, ms);
+	two_hosts(8, 0, ms);
+	two_hosts(8, 1000, ms);
 	make_home();
 	recovery(lines);
 	sizes(lines);
