@@ -130,6 +130,31 @@ static void parameters_are_found_by_name_and_counted(void **state)
 	drop(&c);
 }
 
+static void each_of_many_parameters_is_found(void **state)
+{
+	char names[150][24], values[150][16];
+	const char *params[301] = { NULL };
+	struct client c;
+
+	(void)state;
+	/* Many with the same length and the same last letter; the last ten are there twice. */
+	for (int i = 0; i < 150; i++) {
+		snprintf(names[i], sizeof(names[i]), "HTTP_%03d_A", i < 140 ? i : i - 10);
+		snprintf(values[i], sizeof(values[i]), "%d", i);
+		params[2 * i] = names[i];
+		params[2 * i + 1] = values[i];
+	}
+	c = open_request(params, SLICE(""));
+	for (int i = 0; i < 140; i++) {
+		assert_string_equal(request_param(c.rq, names[i]), values[i]);
+		assert_int_equal(request_param_count(c.rq, names[i]), i < 130 ? 1 : 2);
+	}
+	assert_null(request_param(c.rq, "HTTP_140_A"));
+	assert_null(request_param(c.rq, "HTTP_000_"));
+	assert_null(request_param(c.rq, ""));
+	drop(&c);
+}
+
 static void long_parameters_arrive_whole(void **state)
 {
 	char *value = malloc(100001);
@@ -610,6 +635,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_request_cut_at_every_byte_reads_the_same),
 		cmocka_unit_test(parameters_are_found_by_name_and_counted),
+		cmocka_unit_test(each_of_many_parameters_is_found),
 		cmocka_unit_test(long_parameters_arrive_whole),
 		cmocka_unit_test(a_nul_ends_a_parameter_and_makes_no_other),
 		cmocka_unit_test(the_path_is_decoded_and_cleaned),
