@@ -12,7 +12,8 @@ packages_of() {
 		libjson-c-dev libgdbm-dev zlib1g-dev libhiredis-dev ;;
 	run) echo lighttpd:lighttpd curl:curl ca-certificates ;;
 	test) echo libcmocka-dev apache2:apache2-bin libapache2-mod-fcgid nginx:nginx-light \
-		spawn-fcgi:spawn-fcgi redis-server:redis-server python3:python3 python3-venv openssl:openssl node:nodejs npm:npm ;;
+		spawn-fcgi:spawn-fcgi redis-server:redis-server python3:python3 python3-venv \
+		openssl:openssl node:nodejs npm:npm ;;
 	check) echo gcc:gcc clang:clang clang-tidy:clang-tidy clang-format:clang-format \
 		libclang-rt-14-dev cppcheck:cppcheck shellcheck:shellcheck readelf:binutils \
 		mandoc:mandoc git:git ;;

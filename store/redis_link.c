@@ -230,8 +230,11 @@ static enum err_code add_hello(
 	return rc;
 }
 
-static enum err_code judge(const struct redis_value *v, struct err *e)
+static enum err_code judge(const struct redis_value *v, bool is_role, struct err *e)
 {
+	/* Who may not ask for it finds out by READONLY. */
+	if (is_role && v->kind == REDIS_ERROR && slice_starts(v->text, "NOPERM"))
+		return ERR_OK;
 	if (v->kind == REDIS_ERROR) {
 		if (slice_starts(v->text, "WRONGPASS") || slice_starts(v->text, "ERR AUTH") ||
 			slice_starts(v->text, "ERR invalid password"))
@@ -240,7 +243,7 @@ static enum err_code judge(const struct redis_value *v, struct err *e)
 			return err_set(e, ERR_STORE, "it wants a password");
 		return err_set(e, ERR_STORE, "it answers %.*s", SLICE_ARG(v->text));
 	}
-	if (v->kind == REDIS_ARRAY && v->count && !slice_is(v->items[0].text, "master"))
+	if (is_role && v->kind == REDIS_ARRAY && v->count && !slice_is(v->items[0].text, "master"))
 		return err_set(e, ERR_STORE, "it is no master");
 	return ERR_OK;
 }
@@ -262,7 +265,7 @@ static enum err_code greet(struct redis_link *l, const struct redis_link_conf *c
 
 		rc = redis_link_read(l, deadline_mono_ms, &reply, e);
 		if (!rc)
-			rc = judge(&reply.value, e);
+			rc = judge(&reply.value, conf->needs_master && !l->awaits, e);
 		redis_reply_fini(&reply);
 	}
 	return rc;

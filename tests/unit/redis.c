@@ -537,8 +537,8 @@ static void a_build_without_it_says_what_to_install(void **state)
 	struct redis *r;
 
 	(void)state;
-	assert_int_equal(redis_open(&r, &(struct redis_conf){ "redis://h", "p", "", 1 }, &err),
-		ERR_CONF);
+	assert_int_equal(
+		redis_open(&r, &(struct redis_conf){ "redis://h", "p", "", 1 }, &err), ERR_CONF);
 	assert_non_null(strstr(err.message, "libhiredis-dev"));
 	assert_null(r);
 }
