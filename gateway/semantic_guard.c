@@ -3,6 +3,7 @@
 #include "base/crypto.h"
 #include "gateway/semantic.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #define WORD_MAX   64 /* longer ones are in no table */
@@ -144,7 +145,7 @@ static void end_number(struct guard *g)
 
 	if (!g->counts)
 		return;
-	snprintf(digits, sizeof(digits), "%lld", (long long)(g->sum + g->part));
+	snprintf(digits, sizeof(digits), "%" PRId64, g->sum + g->part);
 	g->counts = false;
 	g->sum = g->part = 0;
 	put_item(g, 'n', slice_of(digits));
@@ -351,14 +352,14 @@ static void take_next(struct guard *g)
 		mark.len++;
 	if (begins_quote(g) && take_quoted(g, mark))
 		return;
-	if (is_blank(*g->p))
+	/* "twenty-one" is one number. */
+	if (is_blank(*g->p) ||
+		(*g->p == '-' && g->counts && g->p + 1 < g->end && is_letter(g->p[1])))
 		g->p++;
 	else if (is_digit(*g->p) || point)
 		take_number(g);
 	else if (is_letter(*g->p))
 		take_word(g);
-	else if (*g->p == '-' && g->counts && g->p + 1 < g->end && is_letter(g->p[1]))
-		g->p++; /* "twenty-one" */
 	else
 		take_sign(g);
 }

@@ -83,6 +83,7 @@ static double search(struct vectors *v, size_t dims, uint8_t group, unsigned row
 static void measure(unsigned rows, size_t dims)
 {
 	const struct vectors_conf conf = { .home = home, .max_entries = rows };
+	size_t row_bytes = (dims + VECTORS_BLOCK - 1) / VECTORS_BLOCK * VECTORS_BLOCK;
 	struct vectors *v;
 	double began, put;
 
@@ -93,7 +94,7 @@ static void measure(unsigned rows, size_t dims)
 	put = (cpu_us() - began) / rows;
 	printf("| %u | %zu | %.2f | %.3f | %.0f | %.1f |\n", rows, dims,
 		search(v, dims, 1, rows) / 1000, search(v, dims, 2, rows) / 1000, put,
-		(double)rows * (double)((dims + 63) / 64 * 64) / 1048576);
+		(double)(rows * row_bytes) / 1048576);
 	fflush(stdout);
 	vectors_close(v);
 }

@@ -101,7 +101,11 @@ static bool look(struct semantic *s, const struct cache_tenant *who, const char 
 	return found;
 }
 
-#define ASK(words) "\"messages\":[{\"role\":\"user\",\"content\":\"" words "\"}]"
+#define SYSTEM(words)    "{\"role\":\"system\",\"content\":\"" words "\"}"
+#define USER(words)      "{\"role\":\"user\",\"content\":\"" words "\"}"
+#define ASSISTANT(words) "{\"role\":\"assistant\",\"content\":\"" words "\"}"
+#define ASK(words)       "\"messages\":[" USER(words) "]"
+#define TOOL             "{\"type\":\"function\",\"function\":{\"name\":\"f\"}}"
 
 static bool find(const char *rest)
 {
@@ -232,11 +236,9 @@ static void all_but_the_question_must_be_the_same(void **state)
 	static const char *const others[] = {
 		ASK("Hi") ",\"temperature\":0.5",
 		ASK("Hi") ",\"max_tokens\":5",
-		ASK("Hi") ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]",
-		"\"messages\":[{\"role\":\"system\",\"content\":\"be brief\"},{\"role\":\"user\","
-		"\"content\":\"Hi\"}]",
-		"\"messages\":[{\"role\":\"user\",\"content\":\"Yo\"},{\"role\":\"assistant\","
-		"\"content\":\"Yo\"},{\"role\":\"user\",\"content\":\"Hi\"}]",
+		ASK("Hi") ",\"tools\":[" TOOL "]",
+		"\"messages\":[" SYSTEM("be brief") "," USER("Hi") "]",
+		"\"messages\":[" USER("Yo") "," ASSISTANT("Yo") "," USER("Hi") "]",
 	};
 	struct semantic s;
 
@@ -279,17 +281,16 @@ static void vectors_of_different_models_are_not_compared(void **state)
 
 /* ---- what is not embedded at all ---- */
 
+#define PICTURE "{\"type\":\"image_url\",\"image_url\":{\"url\":\"https://x/y.png\"}}"
+
 static void what_cannot_be_answered_so_is_not_embedded(void **state)
 {
 	static const char *const others[] = {
 		ASK("What is the weather like?"),
 		ASK("  "),
-		"\"messages\":[{\"role\":\"system\",\"content\":\"hi\"}]",
-		"\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_"
-		"url\":{"
-		"\"url\":\"https://x/y.png\"}}]}]",
-		"\"messages\":[{\"role\":\"user\",\"content\":\"f\"},{\"role\":\"assistant\","
-		"\"content\":\"g\"}]",
+		"\"messages\":[" SYSTEM("hi") "]",
+		"\"messages\":[{\"role\":\"user\",\"content\":[" PICTURE "]}]",
+		"\"messages\":[" USER("f") "," ASSISTANT("g") "]",
 	};
 	struct buf longer = { 0 };
 
