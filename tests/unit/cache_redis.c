@@ -164,6 +164,11 @@ static void the_oldest_goes_when_there_are_too_many(void **state)
 	assert_int_equal(stats.counted[CACHE_STORED], 5);
 	assert_int_equal(stats.oldest_ms, NOW + 3);
 	assert_int_equal(stats.newest_ms, NOW + 5);
+	/* One that is older than all others stays, too: it was wanted last. */
+	put(6, "m", SLICE("body"), NOW);
+	assert_int_equal(length_of(6, NOW + 10), 4);
+	assert_int_equal(length_of(3, NOW + 10), -1);
+	assert_int_equal(stats_at(NOW + 10).entries, 3);
 	tear_down();
 }
 
