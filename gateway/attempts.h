@@ -75,7 +75,7 @@ struct attempts {
 	bool byok;
 	struct slice spoken; /* events that the client has of another, who is lost: gone on with as
 			      * if a provider had died after them; mostly empty */
-	bool keeps; /* the answer may be given again: see relay_result.hit_usage */
+	bool keeps;          /* the answer may be given again: see relay_result.hit_usage */
 	/* Makes *shape, which starts as { 0 }, for a candidate; it is ended here in any case. */
 	enum err_code (*prepare)(
 		void *ctx, const struct candidate *c, struct attempt_shape *shape, struct err *e);
