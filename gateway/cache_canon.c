@@ -447,7 +447,8 @@ static const char *write_number(struct cache_canon *c, const char *p, const char
 			put(c, (unsigned char)*p);
 	put(c, STOP);
 	if (n.from) /* small ones of either sign in one byte */
-		cache_canon_count(c, (uint64_t)n.power << 1 ^ (uint64_t)(n.power >> 63));
+		cache_canon_count(
+			c, n.power < 0 ? ~((uint64_t)n.power << 1) : (uint64_t)n.power << 1);
 	return stop;
 }
 
