@@ -1,130 +1,10 @@
 /* The nearest of many vectors: what is found, by whom, and that what is doubtful is not. */
-#include "base/clock.h"
-#include "store/vectors_file.h"
+#include "tests/unit/vectors_home.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-
-#include <errno.h>
 #include <fcntl.h>
 #include <math.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#define NOW  INT64_C(1795262400000)
-#define ROWS 100
-#define DIMS 100 /* no multiple of a block */
-
-static char home[64], file[128];
-static struct vectors *v;
-static struct err err;
-static struct cache_key found;
-static double similarity;
-
-static void wipe(void)
-{
-	static const char *const names[] = { "vectors", "vectors.new", "vectors.lock" };
-	char path[128];
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		snprintf(path, sizeof(path), "%s/cache/%s", home, names[i]);
-		unlink(path);
-	}
-}
-
-static struct vectors *open_rows(int64_t rows)
-{
-	const struct vectors_conf conf = { .home = home, .max_entries = rows };
-	struct vectors *out;
-
-	assert_int_equal(vectors_open(&out, &conf, &err), ERR_OK);
-	return out;
-}
-
-static int set_up(void **state)
-{
-	(void)state;
-	snprintf(home, sizeof(home), "/tmp/tollgate-vectors-XXXXXX");
-	assert_non_null(mkdtemp(home));
-	snprintf(file, sizeof(file), "%s/cache/vectors", home);
-	v = open_rows(ROWS);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	char path[128];
-
-	(void)state;
-	vectors_close(v);
-	wipe();
-	snprintf(path, sizeof(path), "%s/cache", home);
-	rmdir(path);
-	return rmdir(home);
-}
-
-/* Each number has its own vector; two of them are not alike. */
-static const float *vector_of(unsigned n, size_t dimensions)
-{
-	static _Thread_local float out[VECTORS_DIMENSIONS_MAX];
-	uint64_t x = n * UINT64_C(0x9e3779b97f4a7c15) + 1;
-
-	for (size_t i = 0; i < dimensions; i++) {
-		x = x * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-		out[i] = (float)(int32_t)(x >> 32) / 2147483648.0F;
-	}
-	return out;
-}
-
-static struct vectors_row row_of(unsigned n, uint8_t group, uint64_t guard)
-{
-	struct vectors_row row = { .guard = guard, .expires_ms = NOW + 60000 };
-
-	memset(row.group, group, sizeof(row.group));
-	memcpy(row.key.hash, &n, sizeof(n));
-	row.key.length = n + 7;
-	row.key.crc = ~n;
-	return row;
-}
-
-static enum err_code put(unsigned n, uint8_t group, uint64_t guard)
-{
-	struct vectors_row row = row_of(n, group, guard);
-
-	return vectors_put(v, &row, vector_of(n, DIMS), DIMS, NOW, &err);
-}
-
-static enum err_code find_at(
-	const float *vector, uint8_t group, uint64_t guard, double at_least, int64_t now_ms)
-{
-	uint8_t groups[32];
-
-	memset(groups, group, sizeof(groups));
-	return vectors_find(
-		v, groups, guard, vector, DIMS, now_ms, at_least, &found, &similarity, &err);
-}
-
-static enum err_code find(unsigned n, uint8_t group, uint64_t guard)
-{
-	return find_at(vector_of(n, DIMS), group, guard, 0.95, NOW);
-}
-
-static unsigned found_n(void)
-{
-	unsigned n;
-
-	memcpy(&n, found.hash, sizeof(n));
-	assert_int_equal(found.length, n + 7);
-	assert_int_equal(found.crc, ~n);
-	return n;
-}
 
 /* ---- what is found ---- */
 
@@ -507,99 +387,6 @@ static void who_holds_the_lock_makes_others_give_up_writing_only(void **state)
 	assert_int_equal(put(2, 1, 1), ERR_OK);
 }
 
-/* ---- many at once ---- */
-
-#define ROUNDS 300
-
-/* Writes and finds; whatever is found must be right. Returns how many were not. */
-static unsigned be_busy(struct vectors *mine, unsigned seed)
-{
-	unsigned wrong = 0;
-	struct err e;
-
-	for (unsigned i = 0; i < ROUNDS; i++) {
-		unsigned n = (seed * 7919 + i * 31) % 150, got;
-		struct vectors_row row = row_of(n, (uint8_t)(n % 3), n % 2);
-		struct cache_key key;
-		double near;
-		enum err_code rc;
-
-		if (i % 3 == 0) {
-			rc = vectors_put(mine, &row, vector_of(n, DIMS), DIMS, NOW, &e);
-			wrong += rc != ERR_OK && rc != ERR_BUSY;
-			if (seed == 1 && i % 60 == 0)
-				wrong += vectors_clear(mine, &e) == ERR_STORE;
-			continue;
-		}
-		rc = vectors_find(mine, row.group, row.guard, vector_of(n, DIMS), DIMS, NOW, 0.99,
-			&key, &near, &e);
-		memcpy(&got, key.hash, sizeof(got));
-		if (rc != ERR_NOT_FOUND)
-			wrong += rc != ERR_OK || got != n || key.length != n + 7;
-	}
-	return wrong;
-}
-
-static void *be_busy_in_thread(void *seed)
-{
-	return (void *)(uintptr_t)be_busy(v, *(unsigned *)seed);
-}
-
-static void threads_and_processes_find_only_what_is_right(void **state)
-{
-	unsigned seeds[8];
-	pthread_t threads[8];
-	void *wrong;
-	int status;
-	pid_t child = fork();
-
-	(void)state;
-	if (child == 0) {
-		struct vectors *mine = open_rows(ROWS);
-		unsigned bad = be_busy(mine, 50) + be_busy(mine, 51);
-
-		vectors_close(mine);
-		_exit(bad ? 1 : 0);
-	}
-	for (unsigned i = 0; i < 8; i++) {
-		seeds[i] = i + 1;
-		assert_int_equal(
-			pthread_create(&threads[i], NULL, be_busy_in_thread, &seeds[i]), 0);
-	}
-	for (unsigned i = 0; i < 8; i++) {
-		pthread_join(threads[i], &wrong);
-		assert_null(wrong);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
-
-/* A writer killed at any moment leaves a file that others go on with. */
-static void a_killed_writer_leaves_nothing_wrong(void **state)
-{
-	(void)state;
-	for (unsigned round = 0; round < 20; round++) {
-		pid_t child = fork();
-		int64_t end = clock_mono_us() + 500 + round * 300;
-
-		if (child == 0) {
-			struct vectors *mine = open_rows(ROWS);
-
-			for (unsigned i = 0;; i++)
-				(void)be_busy(mine, i + 2);
-		}
-		while (clock_mono_us() < end)
-			assert_int_equal(be_busy(v, round + 100), 0);
-		kill(child, SIGKILL);
-		assert_int_equal(waitpid(child, NULL, 0), child);
-		assert_int_equal(be_busy(v, round + 200), 0);
-		assert_int_equal(put(round, 1, 1), ERR_OK);
-		assert_int_equal(find(round, 1, 1), ERR_OK);
-	}
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -623,8 +410,6 @@ int main(void)
 		TEST(a_full_disk_is_an_error_and_changes_nothing),
 		TEST(files_are_ours_alone),
 		TEST(who_holds_the_lock_makes_others_give_up_writing_only),
-		TEST(threads_and_processes_find_only_what_is_right),
-		TEST(a_killed_writer_leaves_nothing_wrong),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
