@@ -51,14 +51,32 @@ uint64_t share_mark_changes(const char *mark)
 	return strtoull(mark, NULL, 10);
 }
 
+/* The word behind the number. */
+static struct slice history_of(const char *mark)
+{
+	struct slice rest = slice_of(mark);
+
+	(void)slice_cut(&rest, '-');
+	return slice_cut(&rest, '-');
+}
+
+bool share_mark_is_of(const char *mark, const char *other)
+{
+	return slice_eq(history_of(mark), history_of(other));
+}
+
 void share_mark_next(const char *mark, char out[SHARE_MARK_SIZE])
 {
-	uint8_t random[8];
-	char word[17];
+	uint8_t random[12];
+	char history[9], word[17];
 
 	crypto_random(random, sizeof(random));
-	crypto_hex(random, sizeof(random), word);
-	snprintf(out, SHARE_MARK_SIZE, "%" PRIu64 "-%s", share_mark_changes(mark) + 1, word);
+	crypto_hex(random, 8, word);
+	crypto_hex(random + 8, 4, history);
+	if (mark[0] && !slice_copy(history_of(mark), history, sizeof(history)))
+		history[0] = '\0';
+	snprintf(out, SHARE_MARK_SIZE, "%" PRIu64 "-%s-%s", share_mark_changes(mark) + 1, history,
+		word);
 }
 
 bool share_is_mark(struct slice key)
@@ -278,6 +296,19 @@ static enum err_code refuse_empty(const struct share *s, struct err *e)
 		redis_where(s->conf.redis), s->conf.topic);
 }
 
+/* Somebody began anew in a Redis that was emptied. */
+static enum err_code refuse_history(
+	const struct share *s, const char *here, const char *there, struct err *e)
+{
+	return err_set(e, ERR_STORE,
+		"Redis at %s has other %s (%" PRIu64 " changes) than this host's copy (%" PRIu64
+		"): if this host is right, delete the key %s there, then tollgate store migrate "
+		"gdbm redis; if Redis is right, move %s and its "
+		".prev of this host away",
+		redis_where(s->conf.redis), s->conf.topic, share_mark_changes(there),
+		share_mark_changes(here), s->hash, s->conf.name);
+}
+
 /* A file with records and without a mark would be lost under those of Redis. */
 static enum err_code refuse_own(struct share *s, struct err *e)
 {
@@ -301,6 +332,8 @@ static enum err_code bring_news(struct share *s, const char *mark, struct slice 
 
 	if (news->kind == NEWS_NOTHING_THERE && mark[0])
 		return refuse_empty(s, e);
+	if (mark[0] && !share_mark_is_of(news->mark, mark))
+		return refuse_history(s, mark, news->mark, e);
 	if (!mark[0])
 		rc = refuse_own(s, e);
 	if (rc || news->kind == NEWS_NOTHING_THERE || news->kind == NEWS_SAME)

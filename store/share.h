@@ -7,16 +7,18 @@
  *                                   concerned, so that a host fetches those alone
  *     PREFIX:{PREFIX}:TOPIC:lock    whoever changes it, for SHARE_LOCK_MS at most
  *     PREFIX:{PREFIX}:TOPIC:new     what is being moved there; expires
- * A mark is the number of changes and a random word ("57-5b0c…"), so that two histories never have
- * one in common by chance. In the file the record 'E' holds it too, newest first, and those before.
+ * A mark is the number of changes, a word for the history they are in, and a random one
+ * ("57-5b0c11d2-09af…"), so that no two are one by chance. In the file the record 'E' holds it too,
+ * newest first, and those before.
  *
  * A change is made under the lock of Redis and that of the file, on a copy that was brought up to
  * date, and is pushed by one script that compares marks. Redis has it before the file has.
  *
  * When Redis has lost changes (a crash before its file was synced, a replica that lagged), a host
  * that has them gives them back: then the mark in Redis is one of this host's past. Any other
- * difference is settled in favour of Redis. A file without a mark is nobody's copy: it is never
- * overwritten, and a Redis without a mark never empties a file (share_move.h).
+ * difference within a history is settled in favour of Redis. A file without a mark is nobody's
+ * copy: it is never overwritten; and neither a Redis without a mark nor one in which another
+ * history was begun empties a file (share_move.h).
  *
  * Errors: ERR_STORE: Redis cannot be reached or has something else, the message says what to do.
  * Blocking: share_tick() and all below it for a few calls of Redis, and while a file is replaced.
@@ -30,7 +32,7 @@
 
 #define SHARE_TICK_MS    1000
 #define SHARE_LOCK_MS    15000
-#define SHARE_MARK_SIZE  40 /* NUL included */
+#define SHARE_MARK_SIZE  48 /* NUL included */
 #define SHARE_PAST       64 /* marks that the file keeps */
 #define SHARE_RECORD_MAX 65536
 

@@ -24,8 +24,9 @@ struct share {
 
 /* How many changes; 0 for none. */
 uint64_t share_mark_changes(const char *mark);
-/* The one behind it, with a word of its own. */
+/* The one behind it, with a word of its own; of "" the first of a history. */
 void share_mark_next(const char *mark, char out[SHARE_MARK_SIZE]);
+bool share_mark_is_of(const char *mark, const char *history_of);
 /* The file's: *mark is "" when it has none; past (may be NULL) gets the whole record. */
 MUST_CHECK enum err_code share_mark_read(
 	struct gdbm_file *file, char mark[SHARE_MARK_SIZE], struct buf *past, struct err *e);

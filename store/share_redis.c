@@ -21,21 +21,31 @@
 	"if t ~= 'list' and t ~= 'none' then\n" \
 	"  return redis.error_reply('ERR ' .. KEYS[2] .. ' is no list') end\n"
 
-/* KEYS: hash, log. ARGV: since. Returns the mark, how many fields, the marks before, "same", "some"
+/* Keeps change in the log. The first one begins a history. */
+#define LOG_IT \
+	"if ARGV[1] == '' then redis.call('DEL', KEYS[2]) else\n" \
+	"  redis.call('LPUSH', KEYS[2], cmsgpack.pack(change))\n" \
+	"  redis.call('LTRIM', KEYS[2], 0, tonumber(ARGV[3]) - 1)\n" \
+	"end\n"
+
+/* An entry of the log is { before, after, key, key … }, or false for keys when it was everything.
+ *
+ * KEYS: hash, log. ARGV: since. Returns the mark, how many fields, the marks before, "same", "some"
  * or "whole", and of some: key and value of each, which is false when it is gone. */
 static struct redis_script news_script = {
 	.text = "local mark = redis.call('HGET', KEYS[1], 'E')\n"
 		"local n = redis.call('HLEN', KEYS[1])\n"
 		"if not mark then return { '', n, '', 'nothing' } end\n"
 		"local past, at, found = {}, mark, mark == ARGV[1]\n"
-		"local keys, seen = {}, {}\n"
+		"local keys, seen, big = {}, {}, false\n"
 		"for i, packed in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do\n"
 		"  local fine, change = pcall(cmsgpack.unpack, packed)\n"
 		"  if not fine or type(change) ~= 'table' or change[2] ~= at then break end\n"
 		"  at = change[1]\n"
 		"  past[#past + 1] = at\n"
+		"  big = big or change[3] == false and not found\n"
 		"  for k = 3, #change do\n"
-		"    if not found and not seen[change[k]] then\n"
+		"    if change[k] and not found and not seen[change[k]] then\n"
 		"      seen[change[k]] = true\n"
 		"      keys[#keys + 1] = change[k]\n"
 		"    end\n"
@@ -44,7 +54,7 @@ static struct redis_script news_script = {
 		"end\n"
 		"local out = { mark, n, table.concat(past, '\\n'), 'whole' }\n"
 		"if mark == ARGV[1] then out[4] = 'same' return out end\n"
-		"if ARGV[1] == '' or not found or #keys > 1000 then return out end\n"
+		"if ARGV[1] == '' or not found or big or #keys > 1000 then return out end\n"
 		"out[4] = 'some'\n"
 		"for _, key in ipairs(keys) do\n"
 		"  out[#out + 1] = key\n"
@@ -71,12 +81,7 @@ static struct redis_script write_script = {
 		"  end\n"
 		"end\n"
 		"redis.call('HSET', KEYS[1], 'E', ARGV[2])\n"
-		"if #change > 256 or ARGV[1] == '' then\n"
-		"  redis.call('DEL', KEYS[2])\n"
-		"else\n"
-		"  redis.call('LPUSH', KEYS[2], cmsgpack.pack(change))\n"
-		"  redis.call('LTRIM', KEYS[2], 0, tonumber(ARGV[3]) - 1)\n"
-		"end\n"
+		"if #change > 256 then change = { ARGV[1], ARGV[2], false } end\n" LOG_IT
 		"return 1\n",
 };
 
@@ -113,17 +118,15 @@ static struct redis_script add_script = {
 		"return { added, kept }\n",
 };
 
-/* KEYS: hash, log, new. ARGV: before, after, how many records it is about. As write. */
+/* KEYS: hash, log, new. ARGV: before, after, SHARE_PAST, how many records it is about. As write. */
 static struct redis_script rename_script = {
 	.text = "local mark = redis.call('HGET', KEYS[1], 'E') or ''\n"
 		"if mark == ARGV[2] then return 1 end\n"
-		"if mark ~= ARGV[1] or redis.call('HLEN', KEYS[3]) ~= tonumber(ARGV[3]) then\n"
-		"  return 0 end\n"
-		"redis.call('HSET', KEYS[3], 'E', ARGV[2])\n"
+		"if mark ~= ARGV[1] or redis.call('HLEN', KEYS[3]) ~= tonumber(ARGV[4]) then\n"
+		"  return 0 end\n" LOG_IS_FIT "redis.call('HSET', KEYS[3], 'E', ARGV[2])\n"
 		"redis.call('PERSIST', KEYS[3])\n"
 		"redis.call('RENAME', KEYS[3], KEYS[1])\n"
-		"redis.call('DEL', KEYS[2])\n"
-		"return 1\n",
+		"local change = { ARGV[1], ARGV[2], false }\n" LOG_IT "return 1\n",
 };
 
 static void sleep_ms(int64_t ms)
@@ -458,10 +461,11 @@ enum err_code share_redis_add(struct share *s, const char *token, const struct s
 enum err_code share_redis_rename(struct share *s, const char *before, const char *after,
 	uint64_t records, bool *done, struct err *e)
 {
-	char count[24];
+	char count[24], past[12];
 	const struct slice words[] = { slice_of(s->hash), slice_of(s->log), slice_of(s->fresh),
 		slice_of(before), slice_of(after),
+		{ past, (size_t)snprintf(past, sizeof(past), "%d", SHARE_PAST) },
 		{ count, (size_t)snprintf(count, sizeof(count), "%" PRIu64, records) } };
 
-	return insist(s, &rename_script, words, 3, 6, done, e);
+	return insist(s, &rename_script, words, 3, 7, done, e);
 }

@@ -40,7 +40,7 @@ static bool show_share(const char *name, struct share *s)
 			now.records_here);
 	else
 		snprintf(text, sizeof(text),
-			"%" PRIu64 " records here, %" PRIu64 " in Redis, change %.20s of %.20s: %s",
+			"%" PRIu64 " records here, %" PRIu64 " in Redis, change %.24s of %.24s: %s",
 			now.records_here, now.records_there, now.here[0] ? now.here : "none",
 			now.there[0] ? now.there : "none",
 			is_same ? "the same" : "behind, for a second or so");

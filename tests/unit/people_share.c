@@ -258,11 +258,24 @@ static void two_hosts_that_change_at_once_lose_nothing(void **state)
 	}
 }
 
+/* As if another host had changed something, in the same history. */
+static void plant_mark(int changes)
+{
+	char line[128], out[128], *history;
+
+	assert_true(redis_rig_ask(&rig, "HGET tg:{tg}:people E", out, sizeof(out)));
+	history = strchr(out + 1, '-');
+	assert_non_null(history);
+	snprintf(line, sizeof(line), "HSET tg:{tg}:people E %d%.10s0123456789abcdef", changes,
+		history);
+	in_redis(line, ":0");
+}
+
 /* What happens when a lock ended by itself under somebody slow. */
 static void another_is_faster(void)
 {
 	in_redis("DEL tg:{tg}:people:lock", ":1");
-	in_redis("HSET tg:{tg}:people E 99-0123456789abcdef", ":0");
+	plant_mark(99);
 }
 
 static void a_slow_change_does_not_overwrite_a_fast_one(void **state)
@@ -298,7 +311,7 @@ static void a_damaged_record_in_redis_is_not_taken_over(void **state)
 	(void)state;
 	make_key(&hosts[0], "ci", text);
 	in_redis("HSET tg:{tg}:people Uana garbage", ":1");
-	in_redis("HSET tg:{tg}:people E 7-0123456789abcdef", ":0");
+	plant_mark(7);
 	host_tick(&hosts[0]);
 	assert_int_equal(judge(&hosts[0], text), KEYS_VALID);
 	snprintf(log, sizeof(log), "%s/log", top);
@@ -351,6 +364,57 @@ static void changes_that_redis_forgot_are_given_back(void **state)
 	assert_int_equal(judge(&hosts[0], text), KEYS_REVOKED);
 	host_tick(&hosts[1]);
 	assert_int_equal(judge(&hosts[1], text), KEYS_REVOKED);
+}
+
+/* A large change is not told key by key, and is as much a part of history. */
+static void large_changes_are_followed_and_given_back(void **state)
+{
+	struct people_change c;
+	struct share_status s;
+	char id[32];
+	struct err e;
+
+	(void)state;
+	assert_int_equal(add_user(&hosts[0], "ana", &e), ERR_OK);
+	copy_pepper(&hosts[0], &hosts[1]);
+	host_tick(&hosts[1]);
+	in_redis("COPY tg:{tg}:people before", ":1");
+	assert_int_equal(people_change_begin(&c, hosts[0].people, &e), ERR_OK);
+	for (int i = 0; i < 400; i++) {
+		snprintf(id, sizeof(id), "slug%d", i);
+		assert_int_equal(people_change_put(&c, 'G', slice_of(id), SLICE(""),
+					 SLICE("00000000-0000-4000-8000-000000000000"), &e),
+			ERR_OK);
+	}
+	assert_int_equal(people_change_end(&c, ERR_OK, &e), ERR_OK);
+	assert_int_equal(add_user(&hosts[0], "bob", &e), ERR_OK);
+	host_tick(&hosts[1]);
+	assert_int_equal(share_look(people_file_share(hosts[1].people), &s, &e), ERR_OK);
+	assert_int_equal(s.records_here, 404);
+	assert_string_equal(s.here, s.there);
+	in_redis("RENAME before tg:{tg}:people", "+OK");
+	in_redis("DEL tg:{tg}:people:log", ":1");
+	host_tick(&hosts[1]);
+	assert_int_equal(share_look(people_file_share(hosts[0].people), &s, &e), ERR_OK);
+	assert_int_equal(s.records_there, 404);
+	assert_string_equal(s.here, s.there);
+}
+
+static void a_new_beginning_in_an_emptied_redis_empties_nobody(void **state)
+{
+	char text[KEY_TEXT_SIZE], other[KEY_TEXT_SIZE];
+	struct err e;
+
+	(void)state;
+	make_key(&hosts[0], "ci", text);
+	copy_pepper(&hosts[0], &hosts[1]);
+	in_redis("FLUSHALL", "+OK");
+	/* A host that never followed has nothing to lose, and begins. */
+	make_key(&hosts[1], "new", other);
+	host_tick(&hosts[0]);
+	assert_int_equal(judge(&hosts[0], text), KEYS_VALID);
+	assert_int_equal(try_key(&hosts[0], "more", &e), ERR_STORE);
+	assert_non_null(strstr(e.message, "delete the key tg:{tg}:people there"));
 }
 
 /* ---- secrets ---- */
@@ -548,6 +612,8 @@ int main(void)
 		T(a_damaged_record_in_redis_is_not_taken_over),
 		T(a_list_of_a_wrong_type_stops_a_change_before_it_begins),
 		T(changes_that_redis_forgot_are_given_back),
+		T(large_changes_are_followed_and_given_back),
+		T(a_new_beginning_in_an_emptied_redis_empties_nobody),
 		T(a_host_without_the_pepper_says_what_is_missing),
 		T(a_host_with_another_pepper_says_so_and_changes_nothing),
 		T(neither_pepper_nor_master_key_nor_key_goes_to_redis),
