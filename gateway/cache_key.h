@@ -66,7 +66,8 @@ struct cache_wish {
  * the body's member `cache` of peers (LiteLLM:
  * {"no-cache","no-store","ttl","s-maxage","use-cache"}; Portkey:
  * {"mode":"simple"|"semantic","max_age"}; true, false); headers are NULL when absent. What is asked
- * for most cautiously counts. max_ttl_ms bounds a ttl. ERR_BAD_REQUEST with what is accepted. */
+ * for most cautiously counts. max_ttl_ms bounds a ttl; one of 0 is as no_store. ERR_BAD_REQUEST
+ * with what is accepted; *out then wishes nothing. */
 MUST_CHECK enum err_code cache_wish_read(const char *cache_control, const char *x_gateway_cache,
 	struct json_value cache, int64_t max_ttl_ms, struct cache_wish *out, struct err *e);
 

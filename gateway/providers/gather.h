@@ -3,7 +3,7 @@
  * The reverse of answer_write_events(): texts, thoughts and their details, refusals, tool calls,
  * logprobs, annotations and audio of each choice are put together from its deltas (openai-chat.md
  * section 6); members of chunks and choices that are not known keep the last value that was no
- * null. For chat completions, and completions of a text.
+ * null. For chat completions, completions of a text, and completions between two texts.
  * Pure. Threads: any.
  */
 #ifndef GATEWAY_PROVIDERS_GATHER_H
