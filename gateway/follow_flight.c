@@ -9,7 +9,7 @@ struct following {
 	const struct flight_who *who;
 	struct buf *spoken;
 	int64_t written_ms; /* monotonic: when the client was last told something */
-	int64_t looked_ms;  /* monotonic: when it was last asked whether it is there */
+	int64_t looked_ms;  /* monotonic: when that was last looked at which ends it */
 };
 
 static enum follow_end gone(struct err *e)
@@ -25,6 +25,19 @@ static enum follow_end late(struct err *e)
 	return FOLLOW_TIMEOUT;
 }
 
+/* Is it over, whatever comes? FOLLOW_WHOLE: no. */
+static enum follow_end look(const struct follow_call *call, int64_t now_ms, struct err *e)
+{
+	if (sink_is_gone(call->client))
+		return gone(e);
+	if (now_ms >= call->deadline_mono_ms)
+		return late(e);
+	if (!call->must_end || !call->must_end(call->ctx))
+		return FOLLOW_WHOLE;
+	(void)!err_set(e, ERR_BUSY, "the gateway is being restarted: send the request again");
+	return FOLLOW_TIMEOUT;
+}
+
 /* Waits until the client has taken what it was sent. FOLLOW_WHOLE: it has. */
 static enum follow_end make_room(const struct following *f, struct err *e)
 {
@@ -35,11 +48,10 @@ static enum follow_end make_room(const struct following *f, struct err *e)
 
 	while ((state = sink_flush(call->client)) == SINK_FULL) {
 		int64_t now_ms = clock_mono_ms();
+		enum follow_end end = look(call, now_ms, e);
 
-		if (sink_is_gone(call->client))
-			return gone(e);
-		if (now_ms >= call->deadline_mono_ms)
-			return late(e);
+		if (end != FOLLOW_WHOLE)
+			return end;
 		if (now_ms - since_ms >= call->client_stall_ms) {
 			(void)!err_set(e, ERR_CLIENT_GONE,
 				"the client took nothing for too long (GATEWAY_CLIENT_STALL)");
@@ -89,13 +101,13 @@ static enum follow_end beat(struct following *f, int64_t now_ms, struct err *e)
 {
 	const struct follow_call *call = f->call;
 
-	if (now_ms - f->looked_ms >= FOLLOW_SLICE_MS / 2) {
+	if (now_ms - f->looked_ms >= FOLLOW_SLICE_MS / 2 || now_ms >= call->deadline_mono_ms) {
+		enum follow_end end = look(call, now_ms, e);
+
 		f->looked_ms = now_ms;
-		if (sink_is_gone(call->client))
-			return gone(e);
+		if (end != FOLLOW_WHOLE)
+			return end;
 	}
-	if (now_ms >= call->deadline_mono_ms)
-		return late(e);
 	if (!call->stream || !call->heartbeat_ms || now_ms - f->written_ms < call->heartbeat_ms)
 		return FOLLOW_WHOLE;
 	return tell(f, SLICE(": keep-alive\n\n"), e);

@@ -27,6 +27,8 @@ struct follow_call {
 	int64_t heartbeat_ms;     /* 0 = none */
 	int64_t client_stall_ms;  /* > 0: so long a client may take nothing */
 	int64_t deadline_mono_ms; /* monotonic */
+	/* Has this process to end now? Asked every FOLLOW_SLICE_MS; NULL = it never has. */
+	bool (*must_end)(void *ctx);
 };
 
 enum follow_end {
@@ -34,7 +36,7 @@ enum follow_end {
 	FOLLOW_LOST_SILENT, /* the leader is lost, and nothing but heartbeats was delivered */
 	FOLLOW_LOST_SPOKEN, /* the same after the events that stand in spoken */
 	FOLLOW_CLIENT_GONE, /* *e says why */
-	FOLLOW_TIMEOUT,     /* the deadline has passed: *e */
+	FOLLOW_TIMEOUT,     /* the deadline has passed, or the process must end: *e */
 };
 
 /* spoken: the events that were delivered are appended; more than it takes are not delivered, and

@@ -262,6 +262,22 @@ static void the_deadline_ends_the_wait(void **state)
 	flight_end(leader, NULL);
 }
 
+static bool it_must(void *ctx)
+{
+	assert_ptr_equal(ctx, &a);
+	return true;
+}
+
+static void a_process_that_has_to_end_follows_no_longer(void **state)
+{
+	(void)state;
+	a.call.must_end = it_must;
+	say_both();
+	assert_int_equal(follow(), FOLLOW_TIMEOUT);
+	assert_int_equal(a.e.code, ERR_BUSY);
+	flight_end(leader, NULL);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -279,6 +295,7 @@ int main(void)
 		TEST(a_client_that_leaves_while_it_is_written_to_ends_it),
 		TEST(a_client_that_takes_nothing_is_given_up),
 		TEST(the_deadline_ends_the_wait),
+		TEST(a_process_that_has_to_end_follows_no_longer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
