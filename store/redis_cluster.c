@@ -166,11 +166,12 @@ static enum err_code refresh(
 	pthread_mutex_unlock(&r->lock);
 	if (due && !rc) {
 		rc = ask_cluster(r, deadline_mono_ms, &why);
-		if (rc) {
-			pthread_mutex_lock(&r->lock);
+		pthread_mutex_lock(&r->lock);
+		if (rc)
 			redis_pause_begin(&r->lost, &why);
-			pthread_mutex_unlock(&r->lock);
-		}
+		else
+			redis_pause_end(&r->lost);
+		pthread_mutex_unlock(&r->lock);
 	}
 	if (!rc || known)
 		return ERR_OK;

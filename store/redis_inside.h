@@ -18,7 +18,8 @@
 #define REDIS_SLOTS     16384
 #define REDIS_NO_NODE   SIZE_MAX
 
-/* Until when nobody tries, and why. */
+/* Until when nobody tries, and why (code 0: there is none). Then one tries, and the others wait
+ * for what becomes of it. */
 struct redis_pause {
 	int64_t until_ms;
 	struct err why;
@@ -62,9 +63,10 @@ MUST_CHECK enum err_code redis_node_take(struct redis *r, size_t node, int64_t d
 void redis_node_give(struct redis *r, size_t node, struct redis_link *l, bool answered);
 void redis_nodes_fini(struct redis *r);
 
-/* Does a pause last? Then it fails with its reason. Called with the lock held. */
-MUST_CHECK enum err_code redis_pause_check(const struct redis_pause *p, struct err *e);
+/* Called with the lock held. Does a pause last? Then check fails with its reason. */
+MUST_CHECK enum err_code redis_pause_check(struct redis_pause *p, struct err *e);
 void redis_pause_begin(struct redis_pause *p, const struct err *why);
+void redis_pause_end(struct redis_pause *p);
 
 /* "Redis at WHERE: " in front of the message of e, with code ERR_STORE. */
 enum err_code redis_say(const struct redis_address *a, struct err *e);

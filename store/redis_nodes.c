@@ -17,10 +17,16 @@ enum err_code redis_say(const struct redis_address *a, struct err *e)
 	return err_set(e, ERR_STORE, "Redis at %s: %s", where, cause.message);
 }
 
-enum err_code redis_pause_check(const struct redis_pause *p, struct err *e)
+enum err_code redis_pause_check(struct redis_pause *p, struct err *e)
 {
-	if (clock_mono_ms() >= p->until_ms)
+	int64_t now_ms = clock_mono_ms();
+
+	if (!p->why.code)
 		return ERR_OK;
+	if (now_ms >= p->until_ms) {
+		p->until_ms = now_ms + REDIS_PAUSE_MS;
+		return ERR_OK;
+	}
 	if (e)
 		*e = p->why;
 	return p->why.code;
@@ -30,6 +36,11 @@ void redis_pause_begin(struct redis_pause *p, const struct err *why)
 {
 	p->why = *why;
 	p->until_ms = clock_mono_ms() + REDIS_PAUSE_MS;
+}
+
+void redis_pause_end(struct redis_pause *p)
+{
+	p->why.code = ERR_OK;
 }
 
 static bool is_same(const struct redis_address *a, const struct redis_address *b)
@@ -102,15 +113,17 @@ enum err_code redis_node_take(struct redis *r, size_t node, int64_t deadline_mon
 			.tls = r->tls,
 			.needs_master = r->target.mode == REDIS_SENTINEL },
 		deadline_mono_ms, &why);
-	if (!rc)
-		return ERR_OK;
-	redis_say(&n->at, &why);
+	if (rc)
+		redis_say(&n->at, &why);
 	pthread_mutex_lock(&r->lock);
-	redis_pause_begin(&n->pause, &why);
+	if (rc)
+		redis_pause_begin(&n->pause, &why);
+	else if (n->late < REDIS_LATE_MAX)
+		redis_pause_end(&n->pause);
 	pthread_mutex_unlock(&r->lock);
-	if (e)
+	if (rc && e)
 		*e = why;
-	return why.code;
+	return rc ? why.code : ERR_OK;
 }
 
 void redis_node_give(struct redis *r, size_t node, struct redis_link *l, bool answered)
@@ -122,6 +135,7 @@ void redis_node_give(struct redis *r, size_t node, struct redis_link *l, bool an
 	pthread_mutex_lock(&r->lock);
 	if (answered) {
 		n->late = 0;
+		redis_pause_end(&n->pause);
 	} else if (++n->late >= REDIS_LATE_MAX) {
 		struct err why;
 
@@ -245,10 +259,12 @@ enum err_code redis_master(struct redis *r, int64_t deadline_mono_ms, size_t *no
 		return rc;
 	rc = ask_sentinels(r, first, deadline_mono_ms, node, &why);
 	pthread_mutex_lock(&r->lock);
-	if (rc)
+	if (rc) {
 		redis_pause_begin(&r->lost, &why);
-	else
+	} else {
+		redis_pause_end(&r->lost);
 		r->master = *node;
+	}
 	pthread_mutex_unlock(&r->lock);
 	if (rc && e)
 		*e = why;

@@ -288,6 +288,66 @@ static void a_call_under_way_ends_with_the_server(void **state)
 	redis_rig_stop(&rig);
 }
 
+struct storm {
+	struct redis *r;
+	atomic_bool over;
+	atomic_int asked, confirmed, twice;
+};
+
+static void *storms(void *arg)
+{
+	struct storm *s = arg;
+
+	while (!s->over) {
+		struct redis_reply reply;
+		char command[32];
+
+		snprintf(command, sizeof(command), "INCR %d", s->asked++);
+		if (!call(s->r, command, &reply)) {
+			s->confirmed++;
+			s->twice += reply.value.integer != 1;
+		}
+		redis_reply_fini(&reply);
+		poll(NULL, 0, 1);
+	}
+	return NULL;
+}
+
+/* Each number is made once. Fails when a call that broke off is sent again. */
+static void nothing_is_carried_out_twice_and_nothing_confirmed_is_lost(void **state)
+{
+	struct redis_rig rig = { .tcp = true, .aof = "always" };
+	struct storm s = { .over = false };
+	pthread_t threads[THREADS];
+	int64_t n;
+
+	(void)state;
+	assert_true(redis_rig_start(&rig));
+	s.r = redis_of(rig.url, LONG_MS);
+	for (size_t i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, storms, &s), 0);
+	for (int kills = 0; kills < 4; kills++) {
+		int before = s.confirmed;
+		int64_t until = clock_mono_ms() + RIG_WAIT_MS;
+
+		while (s.confirmed < before + 200 && clock_mono_ms() < until)
+			poll(NULL, 0, 5);
+		assert_true(s.confirmed >= before + 200);
+		redis_rig_kill(&rig);
+		assert_true(redis_rig_restart(&rig));
+	}
+	s.over = true;
+	for (size_t i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	assert_true(says_at_last(s.r, "PING", "PONG"));
+	assert_true(str_int(slice_of(said(s.r, "DBSIZE")), 0, INT64_MAX, &n));
+	print_message("%d confirmed, %d are there\n", s.confirmed, (int)n);
+	assert_true(n >= s.confirmed);
+	assert_int_equal(s.twice, 0);
+	redis_close(s.r);
+	redis_rig_stop(&rig);
+}
+
 static void an_answer_that_comes_too_late_is_never_that_of_the_next_call(void **state)
 {
 	struct redis_rig rig = { 0 };
@@ -555,6 +615,7 @@ int main(void)
 		cmocka_unit_test(the_password_opens_and_is_said_by_nobody),
 		cmocka_unit_test(a_server_that_is_killed_is_found_again_with_what_it_kept),
 		cmocka_unit_test(a_call_under_way_ends_with_the_server),
+		cmocka_unit_test(nothing_is_carried_out_twice_and_nothing_confirmed_is_lost),
 		cmocka_unit_test(an_answer_that_comes_too_late_is_never_that_of_the_next_call),
 		cmocka_unit_test(a_server_that_hangs_costs_the_time_limit_only_a_few_times),
 		cmocka_unit_test(connections_that_the_server_closed_are_not_used),

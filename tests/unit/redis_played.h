@@ -17,7 +17,7 @@
 #define LONG_MS  15000 /* for what has to work, on a busy machine too */
 #define SHORT_MS 150   /* for what does not */
 
-static struct err err;
+static _Thread_local struct err err;
 
 static inline struct redis *redis_of(const char *url, int64_t timeout_ms)
 {
