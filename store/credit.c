@@ -70,7 +70,7 @@ static enum err_code check_sum(struct ledger *l, uint64_t subject, int64_t micro
 static enum err_code credit(struct ledger *l, struct record *r, bool *already, struct err *e)
 {
 	const struct ledger_id id = { { r->id[0], r->id[1] } };
-	size_t fresh;
+	uint64_t segment;
 	bool unsynced;
 	enum err_code rc = was_counted(l, id, already, e);
 
@@ -81,6 +81,7 @@ static enum err_code credit(struct ledger *l, struct record *r, bool *already, s
 			   : check_sum(l, r->credit.subject, r->credit.microusd, e);
 	if (*already)
 		return rc;
+	segment = hot_peek(&l->hot.head->segment);
 	if (!rc)
 		rc = journal_append(&l->journal, &l->hot.head->segment, r, true, &unsynced, e);
 	if (rc)
@@ -93,7 +94,7 @@ static enum err_code credit(struct ledger *l, struct record *r, bool *already, s
 		hot_unlock(&l->hot);
 	/* What Redis does not hear now, the outbox tells it. */
 	if (l->conf.redis)
-		(void)!ledger_redis_apply(l, r, 1, NULL, &fresh, NULL);
+		(void)!ledger_redis_tell(l, r, segment, NULL);
 	return ERR_OK;
 }
 

@@ -68,6 +68,31 @@ static bool is_fit(struct ledger *l)
 	return same;
 }
 
+/* Is it interval_ms since *last_ms? Of all who ask, one is told yes. */
+static bool is_due(_Atomic int64_t *last_ms, int64_t interval_ms, int64_t mono_ms)
+{
+	int64_t last = atomic_load(last_ms);
+
+	return mono_ms - last >= interval_ms &&
+	       atomic_compare_exchange_strong(last_ms, &last, mono_ms);
+}
+
+/* Redis being away is no trouble of this host's books: it is told of it once a minute. */
+static enum err_code ship(struct ledger *l, struct ledger_now now, struct err *e)
+{
+	struct err own;
+	uint64_t sent;
+	bool done;
+	enum err_code rc = outbox_ship(l, false, SHIP_RECORDS, &sent, &done, e ? e : &own);
+
+	if (!rc && !done) /* more is waiting: go on at the next tick */
+		atomic_store(&l->hot.head->last_ship_ms, 0);
+	if (rc && rc != ERR_BUSY && is_due(&l->hot.head->last_away_ms, ALARM_MS, now.mono_ms))
+		log_line(LOG_ERROR, "the journal cannot be sent to Redis: %s",
+			e ? e->message : own.message);
+	return rc == ERR_BUSY ? ERR_OK : rc;
+}
+
 enum err_code ledger_open(
 	struct ledger **out, const struct ledger_conf *conf, struct ledger_now now, struct err *e)
 {
@@ -103,6 +128,9 @@ enum err_code ledger_open(
 		ledger_close(l);
 		return rc;
 	}
+	/* Redis has to hear first what was kept here before it was asked. */
+	if (conf->redis && !atomic_load(&l->hot.head->shipped_segment))
+		(void)ship(l, now, NULL);
 	*out = l;
 	return ERR_OK;
 }
@@ -226,15 +254,18 @@ static enum err_code reserve_alone(struct ledger *l, struct ledger_now now, stru
 	struct ledger_lease *lease, struct ledger_refusal *refusal, struct err *e)
 {
 	struct ledger_limit known[LEDGER_LIMITS];
-	size_t which[LEDGER_LIMITS];
+	size_t which[LEDGER_LIMITS] = { 0 };
 	struct ledger_ask less = *ask;
 	enum err_code rc;
 
 	less.limits = known;
 	less.limits_n = 0;
 	for (size_t i = 0; i < ask->limits_n; i++) {
-		if (ask->limits[i].kind == LEDGER_BALANCE)
+		if (ask->limits[i].kind == LEDGER_BALANCE) {
+			ask->limits[i].remaining = 0;
+			ask->limits[i].reset_ms = LEDGER_NEVER;
 			continue;
+		}
 		which[less.limits_n] = i;
 		known[less.limits_n++] = ask->limits[i];
 	}
@@ -348,15 +379,6 @@ static enum err_code check_settle(const struct record_settle *s, struct err *e)
 	return ERR_OK;
 }
 
-/* Is it interval_ms since *last_ms? Of all who ask, one is told yes. */
-static bool is_due(_Atomic int64_t *last_ms, int64_t interval_ms, int64_t mono_ms)
-{
-	int64_t last = atomic_load(last_ms);
-
-	return mono_ms - last >= interval_ms &&
-	       atomic_compare_exchange_strong(last_ms, &last, mono_ms);
-}
-
 static bool sync_is_due(struct ledger *l, int64_t mono_ms)
 {
 	return is_due(&l->hot.head->last_sync_ms, l->conf.sync_ms, mono_ms);
@@ -380,7 +402,7 @@ enum err_code ledger_settle(struct ledger *l, struct ledger_now now, struct ledg
 	struct record_settle *what, enum ledger_settled *how, struct err *e)
 {
 	struct record r = { .type = RECORD_SETTLE, .wall_ms = now.wall_ms };
-	size_t fresh;
+	uint64_t segment;
 	bool unsynced;
 	enum err_code rc = check_settle(what, e);
 
@@ -406,6 +428,7 @@ enum err_code ledger_settle(struct ledger *l, struct ledger_now now, struct ledg
 	(void)fault_at("ledger.claimed");
 	memcpy(r.id, lease->id.word, sizeof(r.id));
 	r.settle = *what;
+	segment = hot_peek(&l->hot.head->segment);
 	rc = journal_append(
 		&l->journal, &l->hot.head->segment, &r, l->conf.sync_ms == 0, &unsynced, e);
 	if (rc) {
@@ -417,7 +440,7 @@ enum err_code ledger_settle(struct ledger *l, struct ledger_now now, struct ledg
 	lease->is_open = false;
 	(void)fault_at("ledger.written");
 	*how = follow_up(l, now);
-	if (l->conf.redis && ledger_redis_apply(l, &r, 1, NULL, &fresh, NULL) != ERR_OK)
+	if (l->conf.redis && ledger_redis_tell(l, &r, segment, NULL) != ERR_OK)
 		*how = LEDGER_DEFERRED;
 	return ERR_OK;
 }
@@ -492,22 +515,6 @@ static void warn_when_nearly_full(struct ledger *l, int64_t mono_ms)
 			"the store's table has %" PRIu64
 			" of %u accounts: restart all processes to make it larger",
 			hot_peek(&head->accounts_used), head->accounts);
-}
-
-/* Redis being away is no trouble of this host's books: it is told of it once a minute. */
-static enum err_code ship(struct ledger *l, struct ledger_now now, struct err *e)
-{
-	struct err own;
-	uint64_t sent;
-	bool done;
-	enum err_code rc = outbox_ship(l, false, SHIP_RECORDS, &sent, &done, e ? e : &own);
-
-	if (!rc && !done) /* more is waiting: go on at the next tick */
-		atomic_store(&l->hot.head->last_ship_ms, 0);
-	if (rc && rc != ERR_BUSY && is_due(&l->hot.head->last_away_ms, ALARM_MS, now.mono_ms))
-		log_line(LOG_ERROR, "the journal cannot be sent to Redis: %s",
-			e ? e->message : own.message);
-	return rc == ERR_BUSY ? ERR_OK : rc;
 }
 
 enum err_code ledger_ship_all(

@@ -1,9 +1,10 @@
 -- store/ledger_count.lua - begins with ledger.lua and ledger_ends.lua. Counts records, each once.
 --
--- ARGV: STORE POSITION {RECORD SUBJECT SUBJECT SUBJECT SUBJECT SUBJECT PAYER MONTH CLASS}…
--- Answers 0 for each that was counted, 1 for each that had been before. With a store, the
--- position of its journal moves when all have been. Numbers in store/record.h are offsets from 0,
--- here from 1.
+-- ARGV: STORE POSITION SEGMENT {RECORD SUBJECT SUBJECT SUBJECT SUBJECT SUBJECT PAYER MONTH CLASS}…
+-- Answers 0 for each that was counted, 1 for each that had been before. With a position, the
+-- store's journal is known up to there; with a segment, in which the records are or
+-- after which, answers 2 if they may be among those that are, or will be, added as sums.
+-- Numbers in store/record.h are offsets from 0, here from 1.
 
 local STREAM = 200000 -- records, about
 
@@ -105,10 +106,16 @@ local function credit(r, id, at)
 end
 
 local out = {}
-if ARGV[1] ~= '' then
+if ARGV[2] ~= '' then
 	check_kind('shipped', 'hash')
 end
-for at = 3, #ARGV, 9 do
+if ARGV[3] ~= '' then
+	local base = string.match(call('HGET', root .. 'shipped', ARGV[1]) or '', '(%d+)$')
+	if not base or tonumber(ARGV[3]) < tonumber(base) then
+		return { 2 }
+	end
+end
+for at = 4, #ARGV, 9 do
 	local r = ARGV[at]
 	local id, kind = string.sub(r, 9, 24), string.byte(r, 33)
 	accounts, meters = {}, {}
@@ -121,7 +128,7 @@ for at = 3, #ARGV, 9 do
 		out[#out + 1] = 1 - call('HSETNX', root .. 'names', string.sub(r, 41, 48), text)
 	end
 end
-if ARGV[1] ~= '' then
+if ARGV[2] ~= '' then
 	call('HSET', root .. 'shipped', ARGV[1], ARGV[2])
 end
 return out

@@ -27,7 +27,7 @@ local function reap()
 end
 
 -- missing STORE POSITION {KEY ID}…: which (from 0) are not known? When all are, the position
--- moves. Without a store it only asks.
+-- moves. Without a position it only asks.
 local function missing()
 	local out = {}
 	for i = 4, #ARGV, 2 do
@@ -35,7 +35,7 @@ local function missing()
 			out[#out + 1] = (i - 4) / 2
 		end
 	end
-	if #out == 0 and ARGV[2] ~= '' then
+	if #out == 0 and ARGV[3] ~= '' then
 		call('HSET', root .. 'shipped', ARGV[2], ARGV[3])
 	end
 	return out

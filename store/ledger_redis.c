@@ -243,7 +243,7 @@ static void word_record(struct words *w, const struct record *r)
  * frees w->word. */
 static bool words_new(struct words *w, size_t n, size_t words, size_t numbers)
 {
-	size_t slices = (4 + n * words) * sizeof(struct slice);
+	size_t slices = (5 + n * words) * sizeof(struct slice);
 
 	*w = (struct words){ .word = malloc(slices + (1 + n * numbers) * NUMBER_SIZE) };
 	w->text = (char *)w->word + slices;
@@ -260,33 +260,54 @@ static void word_place(struct words *w, const struct ledger *l, const struct led
 	if (to)
 		n = snprintf(text, 72, "%" PRIu64 " %" PRIu64 " %" PRIu64, to->segment, to->offset,
 			to->base);
-	word_bytes(w, store, to ? 32 : 0);
+	word_bytes(w, store, 32);
 	word_bytes(w, text, (size_t)n);
 }
 
-enum err_code ledger_redis_apply(struct ledger *l, const struct record *records, size_t n,
-	const struct ledger_place *to, size_t *fresh, struct err *e)
+/* segment: 0 = none. */
+static enum err_code count(struct ledger *l, const struct record *records, size_t n,
+	const struct ledger_place *to, uint64_t segment, size_t *fresh, struct err *e)
 {
 	struct redis_reply reply = { 0 };
-	char store[33], text[72];
+	char store[33], text[72], from[NUMBER_SIZE];
 	struct words w;
 	enum err_code rc;
+	int len = segment ? snprintf(from, sizeof(from), "%" PRIu64, segment) : 0;
 
 	*fresh = 0;
 	if (!words_new(&w, n, RECORD_WORDS, RECORD_NUMBERS))
 		return err_set(e, ERR_NO_MEMORY, "no memory to tell Redis of %zu requests", n);
 	word(&w, slice_of(l->keys));
 	word_place(&w, l, to, store, text);
+	word_bytes(&w, from, (size_t)len);
 	for (size_t i = 0; i < n; i++)
 		word_record(&w, &records[i]);
 	rc = ask_of(l, &script_count, &w, &reply, e);
 	if (!rc && (reply.value.kind != REDIS_ARRAY || reply.value.count != n))
 		rc = strange(e);
-	for (size_t i = 0; i < n && !rc; i++)
+	for (size_t i = 0; i < n && !rc; i++) {
+		if (number_at(&reply.value, i) == 2)
+			rc = err_set(
+				e, ERR_BUSY, "the books of %s are on their way to Redis", l->home);
 		*fresh += number_at(&reply.value, i) == 0;
+	}
 	redis_reply_fini(&reply);
 	free(w.word);
 	return rc;
+}
+
+enum err_code ledger_redis_apply(struct ledger *l, const struct record *records, size_t n,
+	const struct ledger_place *to, size_t *fresh, struct err *e)
+{
+	return count(l, records, n, to, 0, fresh, e);
+}
+
+enum err_code ledger_redis_tell(
+	struct ledger *l, const struct record *r, uint64_t segment, struct err *e)
+{
+	size_t fresh;
+
+	return count(l, r, 1, NULL, segment, &fresh, e);
 }
 
 /* Where a record would be noted, and as what. */

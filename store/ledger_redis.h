@@ -48,6 +48,12 @@ MUST_CHECK enum err_code ledger_redis_look(
 MUST_CHECK enum err_code ledger_redis_apply(struct ledger *l, const struct record *records,
 	size_t n, const struct ledger_place *to, size_t *fresh, struct err *e);
 
+/* Counts one record that was just written to this segment or a later one, as above. ERR_BUSY: the
+ * books of this home are not in Redis yet, and may go there as sums that have it already; the
+ * outbox tells it, or them. */
+MUST_CHECK enum err_code ledger_redis_tell(
+	struct ledger *l, const struct record *r, uint64_t segment, struct err *e);
+
 /* Which of n (0..LEDGER_REDIS_BATCH) records does it not know? Their numbers, in order; when there
  * are none, this journal is known up to to (NULL: it is not noted). */
 MUST_CHECK enum err_code ledger_redis_missing(struct ledger *l, const struct record *records,

@@ -183,6 +183,7 @@ static void a_key_of_another_kind_leaves_no_half_state(void **state)
 
 		print_message("  %s\n", planted[i]);
 		tell("FLUSHALL");
+		ship(l);
 		credit(l, USER, 1000, 50 + i);
 		rc = reserve(l, NOON, 100 + i, 10, 100, limits, 2, &lease, &refusal);
 		assert_int_equal(rc, ERR_OK);
@@ -366,6 +367,51 @@ static void a_request_and_a_name_are_found_from_the_other_host(void **state)
 	ledger_close(b);
 }
 
+/* Three nodes; a request over all kinds of subjects is decided by one of them. */
+static void in_a_cluster_all_of_a_request_is_in_one_slot(void **state)
+{
+	struct redis_rig nodes[3] = { { .cluster = true }, { .cluster = true },
+		{ .cluster = true } };
+	struct ledger_limit limits[] = {
+		{ .subject = KEY, .kind = LEDGER_TOKENS_MINUTE, .ceiling = 1000 },
+		{ .subject = account_member(3, 2), .kind = LEDGER_SPEND_DAY, .ceiling = 900 },
+		{ .subject = ORG, .kind = LEDGER_BALANCE },
+	};
+	struct record_settle what = a_request(30, 3);
+	struct redis *usual = shared_by == getpid() ? shared_redis : NULL;
+	struct ledger_refusal refusal;
+	struct ledger_lease lease, second;
+	enum ledger_settled how;
+	struct ledger *l;
+	uint64_t n;
+	char url[512];
+
+	(void)state;
+	assert_true(redis_rig_cluster(nodes, 3, url, sizeof(url)));
+	shared_url = url;
+	shared_by = 0;
+	l = open_ledger();
+	credit(l, ORG, 100, 1);
+	assert_int_equal(reserve(l, NOON, 1, 90, 500, limits, 3, &lease, &refusal), ERR_OK);
+	assert_int_equal(limits[2].remaining, 10);
+	assert_int_equal(reserve(l, NOON, 2, 11, 0, limits, 3, &second, &refusal), ERR_NO_CREDIT);
+	assert_int_equal(ledger_settle(l, NOON, &lease, &what, &how, &err), ERR_OK);
+	assert_int_equal(how, LEDGER_SETTLED);
+	assert_int_equal(account_of(l, ORG).charged, 30);
+	assert_int_equal(account_of(l, ORG).reserved, 0);
+	assert_int_equal(ledger_ship_all(l, NOON, true, &n, &err), ERR_OK);
+	assert_int_equal(account_of(l, ORG).charged, 30);
+	assert_int_equal(ledger_take_all(l, NOON, &n, &err), ERR_OK);
+	assert_int_equal(n, 0);
+	ledger_close(l);
+	redis_close(shared_redis);
+	shared_url = NULL;
+	shared_redis = usual;
+	shared_by = usual ? getpid() : 0;
+	for (int i = 0; i < 3; i++)
+		redis_rig_stop(&nodes[i]);
+}
+
 static void sums_stop_where_a_double_counts_no_more(void **state)
 {
 	struct ledger *l = open_ledger();
@@ -405,6 +451,7 @@ int main(void)
 		T(two_hosts_spend_one_balance),
 		T(what_a_dead_host_held_is_given_back_by_another),
 		T(a_request_and_a_name_are_found_from_the_other_host),
+		T(in_a_cluster_all_of_a_request_is_in_one_slot),
 		T(sums_stop_where_a_double_counts_no_more),
 	};
 

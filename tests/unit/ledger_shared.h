@@ -10,14 +10,16 @@
 #define SHARED_TIMEOUT_MS 5000 /* for what a machine may take under load */
 
 static struct redis_rig rig = { .more = "enable-debug-command yes\n" };
+static const char *shared_url; /* of others than the rig */
 static struct redis *shared_redis;
 static pid_t shared_by; /* a connection is not taken over a fork */
 
 static inline struct redis *redis_of_this_process(void)
 {
-	const struct redis_conf conf = {
-		.url = rig.url, .prefix = "unit", .ca_file = "", .timeout_ms = SHARED_TIMEOUT_MS
-	};
+	const struct redis_conf conf = { .url = shared_url ? shared_url : rig.url,
+		.prefix = "unit",
+		.ca_file = "",
+		.timeout_ms = SHARED_TIMEOUT_MS };
 
 	if (shared_by == getpid())
 		return shared_redis;
