@@ -11,6 +11,7 @@ static const struct command {
 } commands[] = {
 	{ "backup", true, cli_backup, "save everything that is kept in one file" },
 	{ "byok", true, cli_byok, "keep users' own keys at providers" },
+	{ "cache", true, cli_cache, "remembered answers: look at them, forget them, make them" },
 	{ "config", true, cli_config, "show every setting and where its value comes from" },
 	{ "credits", true, cli_credits, "put money on balances, and show them" },
 	{ "keys", true, cli_keys, "make, show, change and end API keys" },

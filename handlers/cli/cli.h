@@ -12,6 +12,7 @@ enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 
 int cli_backup(const struct conf *c, int argc, char **argv);
 int cli_byok(const struct conf *c, int argc, char **argv);
+int cli_cache(const struct conf *c, int argc, char **argv);
 int cli_config(const struct conf *c, int argc, char **argv);
 int cli_credits(const struct conf *c, int argc, char **argv);
 int cli_keys(const struct conf *c, int argc, char **argv);
