@@ -1,16 +1,9 @@
 #include "gateway/cache_canon.h"
 
-#include "base/json_text.h"
+#include "gateway/cache_map.h"
 
-#include <stdlib.h>
-
-#define DEPTH_MAX  1000
-#define NODES_HERE 96
-#define NODES_MAX  ((size_t)1 << 21) /* 32 MiB of them */
-#define ARRAY      UINT32_MAX
-#define ESCAPED    (UINT32_C(1) << 31)
-#define STOP       0xff /* ends what has no length of its own */
-#define SPREAD     UINT64_C(0x9e3779b97f4a7c15)
+#define STOP   0xff /* ends what has no length of its own */
+#define SPREAD UINT64_C(0x9e3779b97f4a7c15)
 
 /* ---- into the hash ---- */
 
@@ -96,239 +89,10 @@ void cache_canon_end(struct cache_canon *c, struct cache_key *out)
 	crypto_hash_end(&c->hash, out->hash);
 }
 
-/* ---- where the members are ---- */
-
-/* A member; or an object, which stands before its members. Places are counted from the begin of
- * the text. The nodes of a member's value follow it. */
-struct node {
-	uint32_t at;    /* what stands between the quotes of its name; object: behind its brace */
-	uint32_t len;   /* of that, with ESCAPED; object: unused */
-	uint32_t value; /* where its value begins; object: the node behind its last one */
-	uint32_t next;  /* the member that comes after it; object: the first; 0 = none */
-};
-
-struct map {
-	const char *text, *end;
-	struct node *nodes;
-	size_t count, cap;
-	enum err_code rc;
-	struct node here[NODES_HERE];
-};
-
-static bool grow(struct map *m)
-{
-	struct node *more = NULL;
-	size_t cap = 2 * m->cap;
-
-	if (cap <= NODES_MAX)
-		more = m->nodes == m->here ? malloc(cap * sizeof(*more))
-					   : realloc(m->nodes, cap * sizeof(*more));
-	if (!more) {
-		m->rc = ERR_NO_MEMORY;
-		return false;
-	}
-	if (m->nodes == m->here)
-		memcpy(more, m->here, sizeof(m->here));
-	m->nodes = more;
-	m->cap = cap;
-	return true;
-}
-
-/* p stands on a quote. Returns the byte behind the closing one, or end. */
-static const char *string_end(const char *p, const char *end, bool *escaped)
-{
-	*escaped = false;
-	for (p++; p < end; p += 2) {
-		p = json_text_special(p, end, false);
-		if (p == end || *p == '"')
-			return p < end ? p + 1 : end;
-		*escaped = true;
-	}
-	return end;
-}
-
-static const char *scalar_end(const char *p, const char *end)
-{
-	while (p < end && *p != ',' && *p != '}' && *p != ']' && *p > ' ')
-		p++;
-	return p;
-}
-
-/* Notes a member of this object; p stands on its name. Returns where its value begins, or end. */
-static const char *map_member(struct map *m, uint32_t object, const char *p)
-{
-	struct node *n;
-	const char *q;
-	bool escaped;
-
-	if (p == m->end || *p != '"' || (m->count == m->cap && !grow(m)))
-		return m->end;
-	q = string_end(p, m->end, &escaped);
-	n = &m->nodes[m->count];
-	n->at = (uint32_t)(p + 1 - m->text);
-	n->len = (uint32_t)(q - p - 2) | (escaped ? ESCAPED : 0);
-	n->next = m->nodes[object].next; /* last first, until the object is closed */
-	m->nodes[object].next = (uint32_t)m->count++;
-	q = json_text_blanks(q, m->end);
-	if (q == m->end || *q != ':')
-		return m->end;
-	q = json_text_blanks(q + 1, m->end);
-	n->value = (uint32_t)(q - m->text);
-	return q;
-}
-
-/* ---- their order ---- */
-
-static int compare_spelled(struct json_spelling a, struct json_spelling b)
-{
-	int one, other;
-
-	do {
-		one = json_text_next(&a);
-		other = json_text_next(&b);
-	} while (one == other && one >= 0);
-	return one - other;
-}
-
-static int compare(const struct map *m, const struct node *a, const struct node *b)
-{
-	const char *one = m->text + a->at, *other = m->text + b->at;
-	size_t an = a->len & ~ESCAPED, bn = b->len & ~ESCAPED;
-	int differs;
-
-	if ((a->len | b->len) & ESCAPED)
-		return compare_spelled((struct json_spelling){ .p = one, .end = one + an },
-			(struct json_spelling){ .p = other, .end = other + bn });
-	differs = memcmp(one, other, an < bn ? an : bn);
-	return differs ? differs : (an > bn) - (an < bn);
-}
-
-static uint32_t merge(struct map *m, uint32_t a, uint32_t b)
-{
-	uint32_t first = 0, *to = &first;
-
-	while (a && b) {
-		uint32_t *least = compare(m, &m->nodes[a], &m->nodes[b]) <= 0 ? &a : &b;
-
-		*to = *least;
-		to = &m->nodes[*least].next;
-		*least = *to;
-	}
-	*to = a ? a : b;
-	return first;
-}
-
-/* Sorts the members from first on by merging lists of 1, 2, 4 … of them. */
-static uint32_t sort(struct map *m, uint32_t first)
-{
-	uint32_t sorted[32] = { 0 }, rest = 0;
-	unsigned top = 0, i;
-
-	while (first) {
-		uint32_t list = first;
-
-		first = m->nodes[list].next;
-		m->nodes[list].next = 0;
-		for (i = 0; sorted[i]; i++) {
-			list = merge(m, sorted[i], list);
-			sorted[i] = 0;
-		}
-		sorted[i] = list;
-		if (i > top)
-			top = i;
-	}
-	for (i = 0; i <= top; i++)
-		rest = merge(m, sorted[i], rest);
-	return rest;
-}
-
-/* ---- the first walk ---- */
-
-static const char *open_object(struct map *m, uint32_t *frame, const char *p)
-{
-	*frame = ARRAY;
-	if (m->count == m->cap && !grow(m))
-		return m->end;
-	*frame = (uint32_t)m->count;
-	m->nodes[m->count++] = (struct node){ 0 };
-	p = json_text_blanks(p + 1, m->end);
-	return p < m->end && *p == '}' ? p : map_member(m, *frame, p);
-}
-
-static void close_object(struct map *m, uint32_t object, const char *behind)
-{
-	struct node *n = &m->nodes[object];
-
-	n->next = sort(m, n->next);
-	n->at = (uint32_t)(behind - m->text);
-	n->value = (uint32_t)m->count;
-}
-
-/* Takes one value at p, or what it begins with: *opened says that the next value is one inside.
- * Returns end where there is none. */
-static const char *map_value(
-	struct map *m, uint32_t *frames, size_t *depth, const char *p, bool *opened)
-{
-	const char *q;
-	bool ignored;
-
-	*opened = false;
-	switch (*p) {
-	case '{':
-		p = open_object(m, &frames[(*depth)++], p);
-		*opened = p < m->end && *p != '}';
-		return p;
-	case '[':
-		frames[(*depth)++] = ARRAY;
-		p = json_text_blanks(p + 1, m->end);
-		*opened = p < m->end && *p != ']';
-		return p;
-	case '"':
-		return string_end(p, m->end, &ignored);
-	default:
-		q = scalar_end(p, m->end);
-		return q > p ? q : m->end;
-	}
-}
-
-/* Notes all members. That is all there is checked of a text: enough for the second walk to find
- * everything where the first one did, whatever stands there. */
-static enum err_code map_all(struct map *m)
-{
-	uint32_t frames[DEPTH_MAX]; /* the open objects' nodes, or ARRAY */
-	const char *p = m->text;
-	size_t depth = 0;
-	bool opened;
-
-	do {
-		if (p == m->end || depth == DEPTH_MAX)
-			return m->rc ? m->rc : ERR_BAD_REQUEST;
-		p = map_value(m, frames, &depth, p, &opened);
-		if (opened)
-			continue;
-		while (depth) {
-			p = json_text_blanks(p, m->end);
-			if (p == m->end || *p == ',')
-				break;
-			if (*p != (frames[depth - 1] == ARRAY ? ']' : '}'))
-				return ERR_BAD_REQUEST;
-			p++;
-			if (frames[--depth] != ARRAY)
-				close_object(m, frames[depth], p);
-		}
-		if (depth && p < m->end) {
-			p = json_text_blanks(p + 1, m->end);
-			if (frames[depth - 1] != ARRAY)
-				p = map_member(m, frames[depth - 1], p);
-		}
-	} while (depth);
-	return ERR_OK;
-}
-
-/* ---- the second walk ---- */
+/* ---- the walk ---- */
 
 struct frame {
-	uint32_t object;  /* its node, or ARRAY */
+	uint32_t object;  /* its node, or CACHE_MAP_ARRAY */
 	uint32_t member;  /* the one to come; 0 = none */
 	uint32_t current; /* the one being written */
 };
@@ -336,12 +100,12 @@ struct frame {
 struct writing {
 	struct cache_canon *c;
 	const struct cache_canon_body *body;
-	const struct map *m;
+	const struct cache_map *m;
 	uint32_t node; /* where those of the value begin that is written next */
 	size_t depth;
 	bool in_messages;
 	bool has_words;
-	struct frame frames[DEPTH_MAX];
+	struct frame frames[CACHE_MAP_DEPTH];
 };
 
 /* Copies up to the first quote or backslash, or end. Sixteen bytes at a time: those too many are
@@ -432,7 +196,7 @@ static bool read_number(const char *p, const char *end, struct number *out)
 
 static const char *write_number(struct cache_canon *c, const char *p, const char *end)
 {
-	const char *stop = scalar_end(p, end);
+	const char *stop = cache_map_scalar(p, end);
 	struct number n;
 
 	if (!read_number(p, stop, &n)) {
@@ -452,11 +216,11 @@ static const char *write_number(struct cache_canon *c, const char *p, const char
 	return stop;
 }
 
-static bool spells(const struct map *m, const struct node *n, const char *name)
+static bool spells(const struct cache_map *m, const struct cache_node *n, const char *name)
 {
-	struct slice text = { m->text + n->at, n->len & ~ESCAPED };
+	struct slice text = { m->text + n->at, n->len & ~CACHE_MAP_ESCAPED };
 
-	return n->len & ESCAPED ? json_text_spells(text, name) : slice_is(text, name);
+	return n->len & CACHE_MAP_ESCAPED ? json_text_spells(text, name) : slice_is(text, name);
 }
 
 /* Is the string at p one of the words that are asked for? */
@@ -470,14 +234,14 @@ static bool is_asked(const struct writing *w, const char *p)
 		return false;
 	if (asked->kind == JSON_STRING)
 		return true;
-	return w->depth == 5 && f->object != ARRAY &&
+	return w->depth == 5 && f->object != CACHE_MAP_ARRAY &&
 	       spells(w->m, &w->m->nodes[f->current], "text");
 }
 
 static const char *take_words(struct writing *w, const char *p)
 {
 	bool ignored;
-	const char *end = string_end(p, w->m->end, &ignored);
+	const char *end = cache_map_string(p, w->m->end, &ignored);
 
 	if (w->has_words)
 		buf_char(w->body->words, '\n');
@@ -501,7 +265,7 @@ static const char *write_value(struct writing *w, const char *p)
 		return p;
 	case '[':
 		put(w->c, '[');
-		w->frames[w->depth++] = (struct frame){ .object = ARRAY };
+		w->frames[w->depth++] = (struct frame){ .object = CACHE_MAP_ARRAY };
 		return p + 1;
 	case '"':
 		return is_asked(w, p) ? take_words(w, p) : write_string(w->c, p + 1, end);
@@ -509,14 +273,14 @@ static const char *write_value(struct writing *w, const char *p)
 	case 'f':
 	case 'n':
 		put(w->c, (unsigned char)*p);
-		return scalar_end(p, end);
+		return cache_map_scalar(p, end);
 	default:
 		return write_number(w->c, p, end);
 	}
 }
 
 /* A member's value; of an array the kind alone, for its end is not known. */
-static struct json_value value_of(const struct map *m, uint32_t member)
+static struct json_value value_of(const struct cache_map *m, uint32_t member)
 {
 	const char *p = m->text + m->nodes[member].value, *stop = p;
 	enum json_kind kind = json_text_kind(*p);
@@ -525,25 +289,25 @@ static struct json_value value_of(const struct map *m, uint32_t member)
 	if (kind == JSON_OBJECT)
 		stop = m->text + m->nodes[member + 1].at;
 	else if (kind == JSON_STRING)
-		stop = string_end(p, m->end, &ignored);
+		stop = cache_map_string(p, m->end, &ignored);
 	else if (kind != JSON_ARRAY)
-		stop = scalar_end(p, m->end);
+		stop = cache_map_scalar(p, m->end);
 	return (struct json_value){ kind, { p, (size_t)(stop - p) } };
 }
 
 /* Is this member of the innermost open object left out? */
 static bool is_left_out(const struct writing *w, uint32_t member)
 {
-	const struct node *n = &w->m->nodes[member];
+	const struct cache_node *n = &w->m->nodes[member];
 	const struct cache_canon_body *b = w->body;
 
 	if (w->depth > 1)
 		return w->depth == 3 && w->in_messages && w->m->text[n->value] == 'n';
 	return w->m->text[n->value] == 'n' ||
-	       (b->omits &&
-		       b->omits(b->ctx,
-			       (struct slice){ w->m->text + n->at - 1, (n->len & ~ESCAPED) + 2 },
-			       value_of(w->m, member)));
+	       (b->omits && b->omits(b->ctx,
+				    (struct slice){ w->m->text + n->at - 1,
+					    (n->len & ~CACHE_MAP_ESCAPED) + 2 },
+				    value_of(w->m, member)));
 }
 
 /* The next member of the innermost open object: its name is written. Returns where its value
@@ -551,7 +315,7 @@ static bool is_left_out(const struct writing *w, uint32_t member)
 static const char *next_member(struct writing *w)
 {
 	struct frame *f = &w->frames[w->depth - 1];
-	const struct node *n;
+	const struct cache_node *n;
 	const char *name;
 
 	do {
@@ -562,7 +326,7 @@ static const char *next_member(struct writing *w)
 	if (!f->current)
 		return NULL;
 	name = w->m->text + n->at;
-	(void)write_string(w->c, name, name + (n->len & ~ESCAPED));
+	(void)write_string(w->c, name, name + (n->len & ~CACHE_MAP_ESCAPED));
 	if (w->depth == 1)
 		w->in_messages = spells(w->m, n, "messages");
 	w->node = f->current + 1;
@@ -589,16 +353,16 @@ static void write_all(struct writing *w)
 	while (w->depth) {
 		const struct frame *f = &w->frames[w->depth - 1];
 
-		value = f->object == ARRAY ? next_element(w, &p) : next_member(w);
+		value = f->object == CACHE_MAP_ARRAY ? next_element(w, &p) : next_member(w);
 		if (value) {
 			p = write_value(w, value);
 			continue;
 		}
-		if (f->object != ARRAY) {
+		if (f->object != CACHE_MAP_ARRAY) {
 			p = w->m->text + w->m->nodes[f->object].at;
 			w->node = w->m->nodes[f->object].value;
 		}
-		put(w->c, f->object == ARRAY ? ']' : '}');
+		put(w->c, f->object == CACHE_MAP_ARRAY ? ']' : '}');
 		w->depth--;
 	}
 }
@@ -608,25 +372,17 @@ static enum err_code refuse(enum err_code rc, struct err *e)
 	if (rc == ERR_NO_MEMORY)
 		return err_set(e, rc,
 			"no memory to sort the members of the request, or there are more than %zu",
-			NODES_MAX);
+			CACHE_MAP_MAX);
 	return err_set(e, rc, "the request is no JSON object");
 }
 
 enum err_code cache_canon_object(
 	struct cache_canon *c, const struct cache_canon_body *body, struct err *e)
 {
-	struct map m;
+	struct cache_map m;
 	struct writing w;
-	enum err_code rc = ERR_BAD_REQUEST;
+	enum err_code rc = cache_map_make(&m, body->text);
 
-	m.text = body->text.ptr;
-	m.end = m.text + body->text.len;
-	m.nodes = m.here;
-	m.count = 0;
-	m.cap = NODES_HERE;
-	m.rc = ERR_OK;
-	if (body->text.len && body->text.len < ESCAPED && *m.text == '{')
-		rc = map_all(&m);
 	if (!rc) {
 		/* One by one: the frames are large, and filled when they are needed. */
 		w.c = c;
@@ -637,8 +393,7 @@ enum err_code cache_canon_object(
 		w.in_messages = w.has_words = false;
 		write_all(&w);
 	}
-	if (m.nodes != m.here)
-		free(m.nodes);
+	cache_map_fini(&m);
 	if (rc)
 		return refuse(rc, e);
 	if (body->words && !buf_ok(body->words))
