@@ -106,7 +106,8 @@ static float greatest(const float *vector, size_t n)
 
 /* The product of a row with the query. The inner loop has a fixed length, so that -O2 makes
  * multiply-and-add instructions of it, 8 and more at a time. */
-static int32_t product(const int8_t *row, const int16_t *query, size_t n)
+static inline __attribute__((always_inline)) int32_t multiply(
+	const int8_t *row, const int16_t *query, size_t n)
 {
 	int32_t sum = 0;
 
@@ -114,6 +115,30 @@ static int32_t product(const int8_t *row, const int16_t *query, size_t n)
 		for (size_t i = 0; i < VECTORS_BLOCK; i++)
 			sum += row[at + i] * query[at + i];
 	return sum;
+}
+
+typedef int32_t (*product)(const int8_t *row, const int16_t *query, size_t n);
+
+static int32_t by_any(const int8_t *row, const int16_t *query, size_t n)
+{
+	return multiply(row, query, n);
+}
+
+#ifdef __x86_64__
+__attribute__((target("avx2"))) static int32_t by_avx2(
+	const int8_t *row, const int16_t *query, size_t n)
+{
+	return multiply(row, query, n);
+}
+#endif
+
+static product best_product(void)
+{
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("avx2"))
+		return by_avx2;
+#endif
+	return by_any;
 }
 
 /* ---- writing ---- */
@@ -328,6 +353,7 @@ static void scan(struct search *s)
 	const struct vectors_map *m = s->map;
 	const struct vectors_entry *entries = vectors_entries(m);
 	size_t n = rows_of(m, vectors_written(m));
+	product of = best_product();
 
 	for (size_t i = 0; i < n; i++) {
 		const struct vectors_entry *entry = &entries[i];
@@ -335,8 +361,7 @@ static void scan(struct search *s)
 		if (entry->guard != s->guard || entry->expires_ms <= s->now_ms ||
 			memcmp(entry->group, s->group, sizeof(entry->group)) != 0)
 			continue;
-		note(s, (float)product(vectors_bytes(m, i), s->query, m->row_bytes) * entry->scale,
-			i);
+		note(s, (float)of(vectors_bytes(m, i), s->query, m->row_bytes) * entry->scale, i);
 	}
 }
 
