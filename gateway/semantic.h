@@ -25,7 +25,6 @@ struct semantic_conf {
 	double threshold;   /* 0.5..1 */
 	int64_t timeout_ms; /* for the vector */
 	int64_t connect_ms;
-	const char *providers; /* GATEWAY_PROVIDERS */
 };
 
 /* A question on its way. { 0 } to begin with; semantic_fini ends it. */

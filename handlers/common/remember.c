@@ -113,6 +113,16 @@ bool remember_look_up(struct exchange *x, struct paid *p)
 	return get(x, p, &p->remember->key, &f.entry) && remember_give(x, p, &f) == ERR_OK;
 }
 
+/* May the question be shown to who makes its vector? Their collecting is not known: who denies that
+ * is not asked about. */
+static bool may_embed(const struct exchange *x, const char *model)
+{
+	struct slice rest = slice_of(model);
+
+	return policy_provider_is_allowed(&x->who, slice_cut(&rest, '/')) &&
+	       !policy_denies_collection(&x->who, false);
+}
+
 /* A question that means the same. */
 static bool look_for_meaning(struct exchange *x, struct paid *p)
 {
@@ -120,8 +130,7 @@ static bool look_for_meaning(struct exchange *x, struct paid *p)
 	const struct semantic_conf conf = { .model = conf_str(c, CONF_EMBEDDING_MODEL),
 		.threshold = (double)conf_int(c, CONF_SEMANTIC_THRESHOLD) / 1e6,
 		.timeout_ms = conf_int(c, CONF_SEMANTIC_TIMEOUT),
-		.connect_ms = conf_int(c, CONF_CONNECT_TIMEOUT),
-		.providers = conf_str(c, CONF_PROVIDERS) };
+		.connect_ms = conf_int(c, CONF_CONNECT_TIMEOUT) };
 	struct remember *r = p->remember;
 	struct found f = { .state = "SEMANTIC", .event = CACHE_SEMANTIC };
 	struct cache_ask ask = cache_ask(p);
@@ -131,7 +140,7 @@ static bool look_for_meaning(struct exchange *x, struct paid *p)
 	struct err e = { 0 };
 
 	if (!conf_int(c, CONF_SEMANTIC_CACHE) || !conf.model[0] || !r->cache || p->turn ||
-		r->wish.no_semantic || r->wish.refresh)
+		r->wish.no_semantic || r->wish.refresh || !may_embed(x, conf.model))
 		return false;
 	v = front_vectors(x->front);
 	pump = v ? front_pump(&e) : NULL;
