@@ -156,12 +156,27 @@ static int read_purge(const struct words *w, struct cache_prefix *prefix, struct
 	return CLI_GO_ON;
 }
 
-static int purge(struct cache *c, const struct cache_purge *what)
+/* What a vector leads to is forgotten with the answer; the vectors themselves go when all go. */
+static enum err_code forget_questions(const struct conf *c, struct err *e)
+{
+	struct vectors *v;
+	enum err_code rc = books_vectors(c, &v, e);
+
+	if (rc)
+		return rc;
+	rc = vectors_clear(v, e);
+	vectors_close(v);
+	return rc;
+}
+
+static int purge(const struct conf *conf, struct cache *c, const struct words *w,
+	const struct cache_purge *what)
 {
 	uint64_t dropped;
 	struct err e;
 
-	if (cache_purge(c, clock_wall_ms(), what, &dropped, &e))
+	if (cache_purge(c, clock_wall_ms(), what, &dropped, &e) ||
+		(w->all && forget_questions(conf, &e)))
 		return cli_fail(&e);
 	printf("Forgot %" PRIu64 " answer%s.\n", dropped, dropped == 1 ? "" : "s");
 	return CLI_OK;
@@ -191,7 +206,7 @@ static int open_and_run(
 	else if (verb == SHOW)
 		code = cache_show(cache, operands[1], w->body, w->json);
 	else
-		code = purge(cache, &what);
+		code = purge(c, cache, w, &what);
 	cache_close(cache);
 	return code;
 }

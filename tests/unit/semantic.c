@@ -171,8 +171,7 @@ static int begin(void **state)
 	conf = (struct semantic_conf){ .model = "openai/text-embedding-3-small",
 		.threshold = 0.95,
 		.timeout_ms = 5000,
-		.connect_ms = 5000,
-		.providers = "" };
+		.connect_ms = 5000 };
 	if (vectors_open(&v, &settings, &err) || vectors_clear(v, &err))
 		return -1;
 	will_say(0);
