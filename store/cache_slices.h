@@ -87,6 +87,8 @@ struct slices {
 	struct slices_head *head;
 	size_t mapped_bytes;
 	struct slices_slot *slots;
+	char blank[SLICES_FILE]; /* a file without entries, */
+	size_t blank_bytes;      /* once it was needed */
 	struct slices_handle handles[SLICES_ROWS];
 	uint32_t doomed[SLICES_ROWS]; /* files to be unlinked once the mutex is free */
 	unsigned doomed_n;

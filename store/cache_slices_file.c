@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define WIDTH_MIN_MS 1000
@@ -37,21 +38,20 @@ void slices_close_handles(struct slices *s)
 
 /* ERR_IO: it is not as the row has it. ERR_NO_MEMORY: this process has no descriptors, no memory.
  */
-static enum err_code open_file(const struct slices *s, const struct slices_row *row, int flags,
-	struct gdbm_file_info **out)
+static enum err_code open_file(
+	const struct slices *s, const struct slices_row *row, struct gdbm_file_info **out)
 {
 	char path[HOME_PATH_MAX];
 	struct gdbm_call c = { .op = GDBM_OP_ALTER, .path = path };
 	struct stat st;
 
 	slices_path(s, row->number, path);
-	c.fd = open(path, flags | O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	c.fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (c.fd < 0)
 		return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? ERR_NO_MEMORY
 									     : ERR_IO;
 	if (fstat(c.fd, &st) != 0 || home_check_file(path, &st, NULL) ||
-		(uint64_t)st.st_size != row->file_bytes ||
-		(flags & O_CREAT && home_give(c.fd, s->folder, NULL))) {
+		(uint64_t)st.st_size != row->file_bytes) {
 		close(c.fd);
 		return ERR_IO;
 	}
@@ -59,6 +59,39 @@ static enum err_code open_file(const struct slices *s, const struct slices_row *
 		return gdbm_call_why() == GDBM_WHY_MEMORY ? ERR_NO_MEMORY : ERR_IO;
 	*out = c.dbf;
 	return ERR_OK;
+}
+
+/* GDBM waits for the disk when it makes a file, and everybody would for the mutex. So one is made
+ * in memory, once, and copied. */
+static bool make_blank(struct slices *s)
+{
+	int fd = memfd_create("blank", MFD_CLOEXEC);
+	struct gdbm_call c = {
+		.op = GDBM_OP_ALTER, .path = "blank", .fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)
+	};
+	ssize_t n = 0;
+
+	if (c.fd >= 0 && gdbm_call(&c)) {
+		c.op = GDBM_OP_LEAVE;
+		if (gdbm_call(&c))
+			n = pread(fd, s->blank, sizeof(s->blank), 0);
+	}
+	if (fd >= 0)
+		close(fd);
+	s->blank_bytes = n > 0 && n < SLICES_FILE ? (size_t)n : 0;
+	return s->blank_bytes > 0;
+}
+
+static bool make_file(struct slices *s, const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	bool made = fd >= 0 && (s->blank_bytes || make_blank(s)) &&
+		    home_give(fd, s->folder, NULL) == ERR_OK &&
+		    write(fd, s->blank, s->blank_bytes) == (ssize_t)s->blank_bytes;
+
+	if (fd >= 0)
+		close(fd);
+	return made;
 }
 
 /* Lends the handle of a slice. */
@@ -74,7 +107,7 @@ static enum err_code handle_of(
 	leave(h);
 	h->number = row->number;
 	h->changes = row->changes;
-	return open_file(s, row, 0, &h->dbf);
+	return open_file(s, row, &h->dbf);
 }
 
 /* ---- slices ---- */
@@ -117,10 +150,9 @@ static struct slices_row *make_row(
 {
 	struct slices_head *h = s->head;
 	uint32_t number = after(h->last);
-	struct slices_handle *handle;
 	struct slices_row *row;
 	char path[HOME_PATH_MAX];
-	enum err_code rc;
+	bool made;
 
 	for (int i = 0; i < SLICES_ROWS && h->rows[number % SLICES_ROWS].number; i++)
 		number = after(number);
@@ -137,12 +169,12 @@ static struct slices_row *make_row(
 		.last_ms = now_ms };
 	h->writing = number;
 	slices_sweep(s); /* now that this one is not swept */
-	handle = &s->handles[number % SLICES_ROWS];
-	leave(handle);
-	handle->number = number;
-	rc = open_file(s, row, O_CREAT | O_EXCL, &handle->dbf);
+	made = make_file(s, path);
 	(void)fault_at("cache.made");
-	if (rc || !measure(s, row, handle->dbf)) {
+	if (made) {
+		row->file_bytes = s->blank_bytes;
+		h->file_bytes += s->blank_bytes;
+	} else {
 		slices_drop(s, row);
 		row = NULL;
 	}
@@ -276,7 +308,7 @@ enum err_code slices_walk(struct slices *s, struct slices_row *row, slices_on_ke
 	struct slices_handle own = { .number = number };
 	struct gdbm_call c = { .op = GDBM_OP_FIRST };
 	bool more = false, go_on = true;
-	enum err_code rc = open_file(s, row, 0, &own.dbf);
+	enum err_code rc = open_file(s, row, &own.dbf);
 	struct slice key;
 
 	if (rc == ERR_NO_MEMORY)

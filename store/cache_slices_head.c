@@ -22,7 +22,7 @@
 #define VERSION     1
 #define ATTACH_MS   2000
 #define STEP_MS     2
-#define STUCK_MS    1000
+#define STUCK_MS    200
 #define MIN_SLOTS   1024
 #define MAX_BUCKETS (UINT64_C(1) << 28)
 #define SHM_FOLDER  "/dev/shm"

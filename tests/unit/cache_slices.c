@@ -204,7 +204,7 @@ static void no_handle_is_stale(void **state)
 	struct cache *two[2] = { the_cache, open_another() };
 
 	(void)state;
-	for (unsigned i = 0; i < 2000; i++) {
+	for (unsigned i = 0; i < 600; i++) {
 		the_cache = two[i % 2];
 		put(i % 50, body_of(i % 50, i, 100 + i % 700));
 		the_cache = two[(i + 1) % 2];
@@ -399,11 +399,11 @@ static void what_is_replaced_does_not_stay(void **state)
 	int64_t begun = now;
 
 	(void)state;
-	for (unsigned i = 0; i < 10000; i++) {
+	for (unsigned i = 0; i < 5000; i++) {
 		now = begun + (int64_t)i * 10;
 		put(i % 50, body_of(i % 50, i, 3000 + i % 999));
 	}
-	for (unsigned i = 9950; i < 10000; i++)
+	for (unsigned i = 4950; i < 5000; i++)
 		expect(i % 50, body_of(i % 50, i, 3000 + i % 999));
 	assert_true(on_disk() < 4 << 20);
 	assert_int_equal(stats().entries, 50);
@@ -518,7 +518,7 @@ static void damage_is_a_miss(void (*damage)(const char *path))
 {
 	int missed = 0;
 
-	for (unsigned turn = 0; turn < 150; turn++) {
+	for (unsigned turn = 0; turn < 60; turn++) {
 		int seen = 0;
 
 		for (unsigned i = 0; i < 40; i++)
@@ -540,7 +540,7 @@ static void damage_is_a_miss(void (*damage)(const char *path))
 		put(999, "x");
 		expect(999, "x");
 	}
-	assert_true(missed > 150);
+	assert_true(missed > 60);
 	assert_true(stats().entries <= 41);
 }
 
@@ -654,7 +654,7 @@ static void garbage_in_the_head_is_survived(void **state)
 	(void)state;
 	head_path(path);
 	assert_int_equal(stat(path, &st), 0);
-	for (int turn = 0; turn < 60; turn++) {
+	for (int turn = 0; turn < 30; turn++) {
 		for (unsigned i = 0; i < 40; i++)
 			put(i, body_of(i, 0, 10 + i * 97));
 		cache_close(the_cache);
