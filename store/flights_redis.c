@@ -358,8 +358,14 @@ static void close_far(struct flights *flights)
 	while (far->threads)
 		pthread_cond_wait(&far->news, &far->lock);
 	pthread_mutex_unlock(&far->lock);
-	if (far->has_listener)
+	if (far->has_listener) {
+		char nobody[FAR_TOKEN_SIZE];
+
+		/* It may be waiting: nothing of this name is wanted, but it looks up. */
+		snprintf(nobody, sizeof(nobody), "%s.0", far->process);
+		(void)far_want(far, nobody);
 		pthread_join(far->listener, NULL);
+	}
 	if (far->has_keeper)
 		pthread_join(far->keeper, NULL);
 	flights_close(far->host);

@@ -93,6 +93,8 @@ void far_land(struct far_led *led);
 
 /* ---- flights_relay.c ---- */
 
+/* Tells the process of a token that it is wanted. False: Redis is gone. */
+bool far_want(struct far *far, const char *token);
 /* Follows another host's flight for this host, whose leader local is. Takes local, unless it
  * returns NULL. */
 struct flight *far_relay(struct far *far, struct flight *local, const struct far_claim *claim);

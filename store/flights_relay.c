@@ -262,10 +262,9 @@ static const struct flights_ops relay_ops = { .begin = begin,
 	.read = read_news,
 	.end = end };
 
-/* Tells the leading process that its flight is wanted. */
-static bool want(struct far *far, const struct far_claim *claim)
+bool far_want(struct far *far, const char *token)
 {
-	struct slice process = slice_of(claim->token);
+	struct slice process = slice_of(token);
 	struct redis_reply replies[2] = { { .own = NULL } };
 	char name[FAR_NAME_SIZE];
 	enum err_code rc;
@@ -274,9 +273,9 @@ static bool want(struct far *far, const struct far_claim *claim)
 	snprintf(name, sizeof(name), "%s:flights:%.*s", redis_prefix(far->redis),
 		SLICE_ARG(process));
 	rc = redis_calls(far->redis,
-		(struct redis_command[]){ { (struct slice[]){ SLICE("RPUSH"), slice_of(name),
-						    slice_of(claim->token) },
-						  3, 1 },
+		(struct redis_command[]){
+			{ (struct slice[]){ SLICE("RPUSH"), slice_of(name), slice_of(token) }, 3,
+				1 },
 			{ (struct slice[]){ SLICE("PEXPIRE"), slice_of(name), SLICE(WANTED_MS) }, 3,
 				1 } },
 		2, replies, NULL);
@@ -291,7 +290,7 @@ struct flight *far_relay(struct far *far, struct flight *local, const struct far
 {
 	struct relay *r = calloc(1, sizeof(*r));
 
-	if (!r || !want(far, claim)) {
+	if (!r || !far_want(far, claim->token)) {
 		free(r);
 		return NULL;
 	}

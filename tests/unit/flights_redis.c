@@ -417,6 +417,37 @@ static void a_redis_that_hangs_does_not_hold_the_leader(void **state)
 	buf_fini(&text);
 }
 
+static void a_cluster_does_as_well(void **state)
+{
+	struct redis_rig nodes[2] = { { .password = "SECRET" }, { .password = "SECRET" } };
+	struct buf text = { .max_bytes = 0 };
+	struct flight *leader, *far;
+	char url[300];
+
+	(void)state;
+	assert_true(redis_rig_cluster(nodes, 2, url, sizeof(url)));
+	for (size_t i = 0; i < HOSTS; i++) {
+		close_host(&hosts[i]);
+		open_host(&hosts[i], url);
+	}
+	leader = joins(0, FLIGHT_LEADS);
+	far = joins(1, FLIGHT_FOLLOWS);
+	is_joined(leader);
+	begins(leader);
+	says(leader, "one ");
+	assert_true(hears_text(far, "one ", &text));
+	ends_whole(leader, "whole");
+	assert_true(hears(far, FLIGHT_WHOLE, &text));
+	flight_end(far, NULL);
+	buf_fini(&text);
+	for (size_t i = 0; i < HOSTS; i++) {
+		close_host(&hosts[i]);
+		open_host(&hosts[i], rig.url);
+	}
+	redis_rig_stop(&nodes[0]);
+	redis_rig_stop(&nodes[1]);
+}
+
 static void what_is_too_long_is_lost_to_other_hosts(void **state)
 {
 	struct flight *leader = joins(0, FLIGHT_LEADS), *far = joins(1, FLIGHT_FOLLOWS);
@@ -460,6 +491,7 @@ int main(void)
 		WITH(without_redis_each_host_leads_for_itself),
 		WITH(a_redis_that_dies_loses_those_of_other_hosts_only),
 		WITH(a_redis_that_hangs_does_not_hold_the_leader),
+		WITH(a_cluster_does_as_well),
 		WITH(what_is_too_long_is_lost_to_other_hosts),
 	};
 	const struct CMUnitTest none[] = { cmocka_unit_test(nothing_is_tested_without_redis) };
