@@ -517,21 +517,6 @@ static void warn_when_nearly_full(struct ledger *l, int64_t mono_ms)
 			hot_peek(&head->accounts_used), head->accounts);
 }
 
-enum err_code ledger_ship_all(
-	struct ledger *l, struct ledger_now now, bool from_start, uint64_t *sent, struct err *e)
-{
-	bool done = false;
-	enum err_code rc;
-
-	*sent = 0;
-	if (!l->conf.redis)
-		return err_param(
-			e, ERR_RANGE, "GATEWAY_STORE", "there is no Redis to send the books to");
-	/* What is folded now need not be told one by one. */
-	rc = fold_run(l, now, BOOKS_FOLD_WAIT_MS, e);
-	return rc ? rc : outbox_ship(l, from_start, 0, sent, &done, e);
-}
-
 enum err_code ledger_tick(struct ledger *l, struct ledger_now now, struct err *e)
 {
 	struct hot_head *head = l->hot.head;

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "store/fault.h"
+#include "store/fold.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -266,4 +267,19 @@ enum err_code outbox_ship(struct ledger *l, bool from_start, size_t records_max,
 	free(o);
 	close(fd);
 	return rc;
+}
+
+enum err_code ledger_ship_all(
+	struct ledger *l, struct ledger_now now, bool from_start, uint64_t *sent, struct err *e)
+{
+	bool done = false;
+	enum err_code rc;
+
+	*sent = 0;
+	if (!l->conf.redis)
+		return err_param(
+			e, ERR_RANGE, "GATEWAY_STORE", "there is no Redis to send the books to");
+	/* What is folded now need not be told one by one. */
+	rc = fold_run(l, now, BOOKS_FOLD_WAIT_MS, e);
+	return rc ? rc : outbox_ship(l, from_start, 0, sent, &done, e);
 }
