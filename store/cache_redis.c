@@ -132,7 +132,7 @@ static enum err_code redis_get(
 {
 	struct cache_redis *c = of(cache);
 	struct redis_reply reply = { 0 };
-	struct name name;
+	struct name name = { "" };
 	enum err_code rc;
 
 	(void)now_ms;
@@ -155,7 +155,7 @@ static void drop_evicted(struct cache_redis *c, const struct redis_value *gone)
 {
 	for (size_t i = 0; i < gone->count; i++) {
 		struct redis_reply reply = { 0 };
-		struct name name;
+		struct name name = { "" };
 		char hex[HEX + 1];
 
 		if (!slice_copy(gone->items[i].text, hex, sizeof(hex)))
@@ -175,11 +175,12 @@ static enum err_code redis_put(struct cache *cache, const uint8_t hash[32], int6
 {
 	struct cache_redis *c = of(cache);
 	const struct cache_conf *conf = &cache->conf;
-	struct number now, made, expires, size, life, most, most_bytes;
+	struct number now = { "" }, made = now, expires = now, size = now, life = now, most = now,
+		      most_bytes = now;
 	struct redis_reply replies[2] = { { .own = NULL }, { .own = NULL } };
 	struct slice set[5], note[15];
 	char hex[HEX + 1];
-	struct name name;
+	struct name name = { "" };
 	enum err_code rc;
 
 	if (conf->max_bytes > 0 && (int64_t)bytes.len > conf->max_bytes)
@@ -227,7 +228,7 @@ static enum err_code forget(struct cache_redis *c, const char (*hex)[HEX + 1], s
 {
 	struct redis_reply reply = { 0 };
 	struct slice words[5 + BATCH];
-	struct number now;
+	struct number now = { "" };
 	enum err_code rc;
 
 	list_keys(c, words);
@@ -252,7 +253,7 @@ static enum err_code unlink_some(struct cache_redis *c, const char (*hex)[HEX + 
 	struct redis_reply replies[BATCH] = { { .own = NULL } };
 	struct redis_command commands[BATCH] = { { .n = 0 } };
 	struct slice words[BATCH][2];
-	struct name names[BATCH];
+	struct name names[BATCH] = { { "" } };
 	enum err_code rc;
 
 	for (size_t i = 0; i < n; i++) {

@@ -318,7 +318,7 @@ static enum flight_role join(
 {
 	struct far *far = far_of(flights);
 	enum flight_role role = flight_join(far->host, key, may_lead, out);
-	struct far_claim claim;
+	struct far_claim claim = { .name = "" };
 	struct flight *f;
 
 	/* Who follows, or flies alone, has no part in it. */

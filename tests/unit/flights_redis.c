@@ -299,7 +299,7 @@ static pid_t leader_that_dies(const char *url, int *told)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		struct test_host own;
+		struct test_host own = { .home = "" };
 		struct flight *f;
 		char c;
 
