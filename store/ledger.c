@@ -455,37 +455,43 @@ void ledger_release(struct ledger *l, struct ledger_lease *lease)
 
 /* ---- keeping house ---- */
 
-static size_t reap_here(struct ledger *l, struct ledger_now now)
-{
+/* Once a second, and not on the stack of who answers a request. */
+struct reaping {
 	struct lease_ref due[REAP_MAX];
-	struct ledger_hold ended_of[REAP_MAX];
-	size_t n = lease_overdue(&l->hot, now.mono_ms, due, REAP_MAX), ended = 0;
+	struct ledger_hold ended[REAP_MAX];
+};
+
+static size_t end_overdue(struct ledger *l, struct ledger_now now, struct reaping *r)
+{
+	size_t n = lease_overdue(&l->hot, now.mono_ms, r->due, REAP_MAX), ended = 0;
 
 	/* Catching up first: one that was settled and killed has ended by its record. */
 	if (!n || books_lock(l, LEDGER_WAIT_MS, NULL) != ERR_OK)
 		return 0;
 	for (size_t i = 0; i < n; i++) {
-		struct lease *lease = lease_find(&l->hot, due[i].index, due[i].generation);
+		const struct lease_ref *due = &r->due[i];
+		struct lease *lease = lease_find(&l->hot, due->index, due->generation);
 
 		if (!lease)
 			continue;
-		ended_of[ended++] =
-			(struct ledger_hold){ lease->id, due[i].index, due[i].generation };
+		r->ended[ended++] = (struct ledger_hold){ lease->id, due->index, due->generation };
 		hot_begin(&l->hot);
 		lease_end(&l->hot, lease, 0);
 		(void)fault_at("ledger.reaping");
 		hot_commit(&l->hot);
 	}
 	hot_unlock(&l->hot);
-	if (l->conf.redis)
-		ledger_redis_release(l, ended_of, ended);
 	return ended;
 }
 
 size_t ledger_reap(struct ledger *l, struct ledger_now now)
 {
-	size_t ended = reap_here(l, now);
+	struct reaping *r = malloc(sizeof(*r));
+	size_t ended = r ? end_overdue(l, now, r) : 0;
 
+	if (l->conf.redis && ended)
+		ledger_redis_release(l, r->ended, ended);
+	free(r);
 	/* Those of hosts that are gone. */
 	if (l->conf.redis)
 		ended += ledger_redis_reap(l, now);

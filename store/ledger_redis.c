@@ -365,18 +365,18 @@ enum err_code ledger_redis_missing(struct ledger *l, const struct record *record
 
 void ledger_redis_release(struct ledger *l, const struct ledger_hold *holds, size_t n)
 {
-	struct slice word_of[2 + LEDGER_REDIS_RELEASE];
-	struct words w = { .word = word_of };
 	struct redis_reply reply = { 0 };
+	struct words w;
 
-	if (!n)
+	if (!n || n > LEDGER_REDIS_RELEASE || !words_new(&w, n, 1, 0))
 		return;
 	word(&w, slice_of(l->keys));
 	word(&w, SLICE("release"));
-	for (size_t i = 0; i < n && i < LEDGER_REDIS_RELEASE; i++)
+	for (size_t i = 0; i < n; i++)
 		word_bytes(&w, &holds[i], sizeof(holds[i]));
 	(void)!ask(l, &w, &reply, NULL);
 	redis_reply_fini(&reply);
+	free(w.word);
 }
 
 size_t ledger_redis_reap(struct ledger *l, struct ledger_now now)
