@@ -314,6 +314,7 @@ static enum err_code check_record(void *ctx, struct slice key, struct slice valu
 	case 'P':
 		return check_fingerprint(ctx, value, e);
 	case 'E':
+	case 'F':
 		if (!share_is_mark(key))
 			break;
 		return ERR_OK;

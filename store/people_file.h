@@ -10,7 +10,7 @@
  * - 'M' and the ids of organisation and user: the member
  * - 'S': the schema of the file, u32
  * - 'P': the fingerprint of the pepper, once hosts share the file
- * - 'E': the mark of share.h
+ * - 'E', 'F': the marks of share.h
  *
  * A file without 'S' has schema 1: keys of version 1 and nothing else. It is read as it is. The
  * first change makes it schema 2 and keeps the file as it was as keys.gdbm.v1. A newer schema is

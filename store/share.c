@@ -81,7 +81,7 @@ void share_mark_next(const char *mark, char out[SHARE_MARK_SIZE])
 
 bool share_is_mark(struct slice key)
 {
-	return slice_eq(key, SHARE_MARK_KEY);
+	return slice_eq(key, SHARE_MARK_KEY) || slice_eq(key, SHARE_LEFT_KEY);
 }
 
 enum err_code share_mark_read(

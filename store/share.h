@@ -89,7 +89,8 @@ void share_change_end(struct share_change *c);
 
 /* ---- the file by itself ---- */
 
-/* Is this the key of the mark, which is no record of the file's owner? */
+/* Is this the key of the mark, or of the one that a file of its own had once ('F')? They are no
+ * records of the file's owner. */
 bool share_is_mark(struct slice key);
 /* How many records the file has, without the mark. */
 MUST_CHECK enum err_code share_count(struct share *s, uint64_t *out, struct err *e);

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #define SHARE_MARK_KEY     SLICE("E")
+#define SHARE_LEFT_KEY     SLICE("F") /* the mark it had when it became a file of its own */
 #define SHARE_LOCK_WAIT_MS 10000
 #define SHARE_KEY_MAX      160 /* of a name in Redis */
 

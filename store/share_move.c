@@ -228,10 +228,22 @@ static enum err_code check_same(struct share *s, struct err *e)
 	return rc;
 }
 
+/* Has the file grown out of what is there? */
+static enum err_code has_grown(struct hold *h, bool *yes, struct err *e)
+{
+	struct buf left = { .max_bytes = SHARE_RECORD_MAX };
+	enum err_code rc = gdbm_file_fetch(h->s->conf.file, SHARE_LEFT_KEY, &left, e);
+
+	*yes = !rc && slice_is(buf_slice(&left), h->there);
+	buf_fini(&left);
+	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+}
+
 static enum err_code join(
 	struct hold *h, const struct share_progress *p, struct share_moved *out, struct err *e)
 {
 	char after[SHARE_MARK_SIZE];
+	bool is_grown = false;
 	uint64_t records;
 	enum err_code rc = share_count(h->s, &records, e);
 
@@ -240,7 +252,9 @@ static enum err_code join(
 	share_mark_next(h->there, after);
 	rc = check_same(h->s, e);
 	if (!rc)
-		rc = share_send_whole(h->s, h->there, after, h->token, true, p, out, e);
+		rc = has_grown(h, &is_grown, e);
+	if (!rc)
+		rc = share_send_whole(h->s, h->there, after, h->token, !is_grown, p, out, e);
 	return rc ? rc : share_bring_whole(h->s, e);
 }
 
@@ -265,16 +279,24 @@ enum err_code share_give(
 
 /* ---- and back ---- */
 
+/* The copy becomes a file of its own, which remembers what it was a copy of. */
 static enum err_code drop_mark(struct share *s, struct err *e)
 {
-	struct gdbm_change *c;
-	enum err_code rc =
-		gdbm_change_begin(&c, s->conf.home, s->conf.name, s->conf.check, s->conf.ctx, e);
+	char mark[SHARE_MARK_SIZE];
+	struct gdbm_change *c = NULL;
+	enum err_code rc = share_mark_read(s->conf.file, mark, NULL, e);
 
+	if (!rc)
+		rc = gdbm_change_begin(
+			&c, s->conf.home, s->conf.name, s->conf.check, s->conf.ctx, e);
 	if (rc)
 		return rc;
-	rc = gdbm_change_remove(c, SHARE_MARK_KEY, e);
-	if (!rc || rc == ERR_NOT_FOUND)
+	if (mark[0]) {
+		rc = gdbm_change_put(c, SHARE_LEFT_KEY, slice_of(mark), e);
+		if (!rc)
+			rc = gdbm_change_remove(c, SHARE_MARK_KEY, e);
+	}
+	if (!rc)
 		return gdbm_change_commit(c, e);
 	gdbm_change_abort(c);
 	return rc;

@@ -29,7 +29,8 @@ struct share_moved {
 };
 
 /* Puts the file's records into Redis, beside what another host has put there; from then on the
- * file is a copy. */
+ * file is a copy. A file that once was one, of a Redis in which nothing has changed since, takes
+ * the place of what is there: what was changed on this host alone counts. */
 MUST_CHECK enum err_code share_give(
 	struct share *s, const struct share_progress *p, struct share_moved *out, struct err *e);
 

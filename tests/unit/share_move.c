@@ -259,6 +259,67 @@ static void a_host_leaves_a_redis_that_is_lost_with_what_it_has(void **state)
 	assert_true(redis_rig_restart(&rig));
 }
 
+static void what_was_changed_alone_counts_when_a_host_comes_back(void **state)
+{
+	char text[KEY_TEXT_SIZE];
+	struct key_info made, gone;
+	struct share_moved m;
+	struct err e;
+
+	(void)state;
+	made = make_key(&hosts[0], "ci", text);
+	copy_pepper(&hosts[0], &hosts[1]);
+	host_tick(&hosts[1]);
+	assert_int_equal(share_leave(people_of(&hosts[0]), &e), ERR_OK);
+	host_reopen(&hosts[0], false);
+	assert_int_equal(keys_revoke(hosts[0].keys, made.id, NOW, &gone, &e), ERR_OK);
+	host_reopen(&hosts[0], true);
+	m = give(&hosts[0]);
+	assert_int_equal(m.kept, 0);
+	assert_int_equal(judge(&hosts[0], text), KEYS_REVOKED);
+	host_tick(&hosts[1]);
+	assert_int_equal(judge(&hosts[1], text), KEYS_REVOKED);
+}
+
+/* Whoever asks while it goes on. */
+static void check_on(const char *text, int stop)
+{
+	struct pollfd p = { .fd = stop, .events = POLLIN }; /* its end hangs up */
+	int wrong = 0, n = 0;
+
+	hosts[0].redis = NULL; /* the parent's */
+	host_open(&hosts[0], true);
+	do {
+		wrong += judge(&hosts[0], text) != KEYS_VALID;
+		n++;
+	} while (poll(&p, 1, 0) == 0);
+	_exit(wrong || n < 10 ? 1 : 0);
+}
+
+static void keys_are_recognised_while_they_are_moved_to_and_fro(void **state)
+{
+	char text[KEY_TEXT_SIZE];
+	int stop[2], status;
+	pid_t pid;
+
+	(void)state;
+	begin_alone(&hosts[0], "ci", text);
+	assert_int_equal(pipe(stop), 0);
+	pid = fork();
+	if (pid == 0) {
+		close(stop[1]);
+		check_on(text, stop[0]);
+	}
+	close(stop[0]);
+	for (int i = 0; i < 10; i++) {
+		give(&hosts[0]);
+		fetch(&hosts[0]);
+	}
+	close(stop[1]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 static void a_host_that_has_nothing_and_finds_nothing_moves_nothing(void **state)
 {
 	struct share_moved m;
@@ -283,6 +344,8 @@ int main(void)
 		T(a_redis_that_was_emptied_gets_the_copy_back),
 		T(a_host_goes_back_to_a_file_of_its_own),
 		T(a_host_leaves_a_redis_that_is_lost_with_what_it_has),
+		T(what_was_changed_alone_counts_when_a_host_comes_back),
+		T(keys_are_recognised_while_they_are_moved_to_and_fro),
 		T(a_host_that_has_nothing_and_finds_nothing_moves_nothing),
 	};
 
