@@ -341,10 +341,10 @@ def the_operator_sees_and_purges(site):
     assert state(send(site, body)) == "HIT"
     stats = json.loads(tollgate(site, "cache", "stats", "--json"))
     assert stats["entries"] >= 1 and stats["hits"] >= 1 and stats["misses"] >= 1, stats
-    assert key in tollgate(site, "cache", "list")
+    assert key[:12] in tollgate(site, "cache", "list")
     assert "gpt-4o-mini" in tollgate(site, "cache", "show", key)
     tollgate(site, "cache", "purge", "--key", key)
-    assert key not in tollgate(site, "cache", "list")
+    assert key[:12] not in tollgate(site, "cache", "list")
     assert state(send(site, body)) == "MISS"
 
 

@@ -112,6 +112,13 @@ def another_host(site, bin_dir=None):
         assert not any(PASSWORD in t for t in texts), "the password of Redis is in a log"
 
 
+def with_user(site, name, money="1usd"):
+    """A user with money, and a key. What this host had before Redis is moved there first."""
+    tollgate(site, "store", "migrate", "gdbm", "redis")
+    user = new_user(site, name, money)
+    return user, make_key(site, name, "--user", user)
+
+
 def send(site, key, body=None):
     return call(site.port, "POST", PATH, key, body or ask("tokens=20"))
 
@@ -125,8 +132,7 @@ def redis_of(site):
 
 @test("lighttpd", profile="redis")
 def keys_and_balances_are_in_common(site):
-    user = new_user(site, "common", "1usd")
-    key = make_key(site, "common", "--user", user)
+    user, key = with_user(site, "common", "1usd")
     with another_host(site) as other:
         wait_for("the key works on the other host", 5, lambda: send(other, key).status == 200, 0.2)
         assert send(site, key).status == 200
@@ -142,8 +148,7 @@ def keys_and_balances_are_in_common(site):
 
 @test("lighttpd", profile="redis")
 def a_budget_holds_over_all_hosts(site):
-    user = new_user(site, "budget", "0.0005usd")
-    key = make_key(site, "budget", "--user", user)
+    user, key = with_user(site, "budget", "0.0005usd")
     with another_host(site) as other:
         wait_for("the key works there", 5, lambda: send(other, key).status != 401, 0.2)
         body = ask("tokens=50", max_tokens=60)
@@ -157,8 +162,7 @@ def a_budget_holds_over_all_hosts(site):
 
 @test("lighttpd", profile="redis-cache")
 def remembered_answers_are_in_common(site):
-    user = new_user(site, "cache", "1usd")
-    key = make_key(site, "cache", "--user", user)
+    user, key = with_user(site, "cache", "1usd")
     with another_host(site) as other:
         wait_for("the key works there", 5, lambda: send(other, key).status == 200, 0.2)
         body = ask("tokens=5", text=fresh())
@@ -174,8 +178,7 @@ def remembered_answers_are_in_common(site):
 
 @test("lighttpd", profile="redis-cache")
 def identical_requests_on_two_hosts_share_one_call(site):
-    user = new_user(site, "crowd", "1usd")
-    key = make_key(site, "crowd", "--user", user)
+    user, key = with_user(site, "crowd", "1usd")
     with another_host(site) as other:
         wait_for("the key works there", 5, lambda: send(other, key).status == 200, 0.2)
         body = ask("tokens=20 ttft=1500", text=fresh())
@@ -190,8 +193,7 @@ def identical_requests_on_two_hosts_share_one_call(site):
 
 @test("lighttpd", profile="redis")
 def without_redis_what_costs_is_refused_and_nothing_is_lost(site):
-    user = new_user(site, "gone", "1usd")
-    key = make_key(site, "gone", "--user", user)
+    user, key = with_user(site, "gone", "1usd")
     assert send(site, key).status == 200
     redis = redis_of(site)
     before = balance(site, "--user", user)
@@ -228,8 +230,7 @@ def without_redis_what_costs_is_refused_and_nothing_is_lost(site):
 
 @test("lighttpd", profile="redis-open")
 def an_operator_may_choose_to_go_on_without(site):
-    user = new_user(site, "open", "1usd")
-    key = make_key(site, "open", "--user", user)
+    user, key = with_user(site, "open", "1usd")
     assert send(site, key).status == 200
     redis = redis_of(site)
     redis.kill()
@@ -240,7 +241,7 @@ def an_operator_may_choose_to_go_on_without(site):
 
 @test("lighttpd", profile="redis-cache")
 def a_redis_that_hangs_holds_nobody_for_long(site):
-    key = make_key(site, "hang", "--user", new_user(site, "hang", "1usd"))
+    _, key = with_user(site, "hang")
     free = make_key(site, "nolimits")
     assert send(site, key).status == 200
     os.kill(redis_of(site).process.pid, signal.SIGSTOP)
