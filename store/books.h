@@ -53,6 +53,15 @@ MUST_CHECK enum err_code books_ask_room(struct ledger *l, struct err *e);
 /* Refuses new reservations until a fold has saved what the disk did not take. */
 void books_sync_failed(struct ledger *l);
 
+/* Is it interval_ms since *last_ms? Of all who ask, one is told yes. */
+static inline bool books_is_due(_Atomic int64_t *last_ms, int64_t interval_ms, int64_t mono_ms)
+{
+	int64_t last = atomic_load(last_ms);
+
+	return mono_ms - last >= interval_ms &&
+	       atomic_compare_exchange_strong(last_ms, &last, mono_ms);
+}
+
 static inline uint64_t books_room_needed(const struct hot *h)
 {
 	return hot_peek(&h->head->applied) +

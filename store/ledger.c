@@ -21,7 +21,6 @@
 #define ALARM_MS      60000
 #define REAP_MAX      LEDGER_REDIS_RELEASE /* leases ended in one go */
 #define SHIP_MS       1000
-#define SHIP_RECORDS  8192 /* looked at in one tick */
 
 struct ledger_now ledger_now(void)
 {
@@ -68,31 +67,6 @@ static bool is_fit(struct ledger *l)
 	return same;
 }
 
-/* Is it interval_ms since *last_ms? Of all who ask, one is told yes. */
-static bool is_due(_Atomic int64_t *last_ms, int64_t interval_ms, int64_t mono_ms)
-{
-	int64_t last = atomic_load(last_ms);
-
-	return mono_ms - last >= interval_ms &&
-	       atomic_compare_exchange_strong(last_ms, &last, mono_ms);
-}
-
-/* Redis being away is no trouble of this host's books: it is told of it once a minute. */
-static enum err_code ship(struct ledger *l, struct ledger_now now, struct err *e)
-{
-	struct err own;
-	uint64_t sent;
-	bool done;
-	enum err_code rc = outbox_ship(l, false, SHIP_RECORDS, &sent, &done, e ? e : &own);
-
-	if (!rc && !done) /* more is waiting: go on at the next tick */
-		atomic_store(&l->hot.head->last_ship_ms, 0);
-	if (rc && rc != ERR_BUSY && is_due(&l->hot.head->last_away_ms, ALARM_MS, now.mono_ms))
-		log_line(LOG_ERROR, "the journal cannot be sent to Redis: %s",
-			e ? e->message : own.message);
-	return rc == ERR_BUSY ? ERR_OK : rc;
-}
-
 enum err_code ledger_open(
 	struct ledger **out, const struct ledger_conf *conf, struct ledger_now now, struct err *e)
 {
@@ -130,7 +104,7 @@ enum err_code ledger_open(
 	}
 	/* Redis has to hear first what was kept here before it was asked. */
 	if (conf->redis && !atomic_load(&l->hot.head->shipped_segment))
-		(void)ship(l, now, NULL);
+		(void)outbox_tick(l, now, NULL);
 	*out = l;
 	return ERR_OK;
 }
@@ -226,6 +200,28 @@ static enum err_code reserve_here(struct ledger *l, struct ledger_now now, struc
 	return rc;
 }
 
+/* It is not known whether Redis holds it: whoever reaps next tells Redis to give it back. Not when
+ * a quarter of all places wait for that, because Redis is away. */
+static void abandon(struct ledger *l, struct ledger_now now, struct ledger_lease *lease)
+{
+	struct lease *open;
+
+	if (hot_peek(&l->hot.head->leases_used) > l->hot.head->leases / 4) {
+		(void)end_here(l, lease);
+		return;
+	}
+	lease->is_open = false;
+	if (books_lock(l, LEDGER_WAIT_MS, NULL) != ERR_OK)
+		return;
+	open = lease_find(&l->hot, lease->index, lease->generation);
+	if (open) {
+		hot_begin(&l->hot);
+		hot_set(&l->hot, &open->deadline_ms, now.mono_ms - 1);
+		hot_commit(&l->hot);
+	}
+	hot_unlock(&l->hot);
+}
+
 /* By Redis. A place of a lease is taken here first: it promises room in the journal, makes the
  * settle happen once, and whoever reaps it tells Redis. */
 static enum err_code reserve_shared(struct ledger *l, struct ledger_now now, struct ledger_ask *ask,
@@ -242,7 +238,9 @@ static enum err_code reserve_shared(struct ledger *l, struct ledger_now now, str
 	if (rc)
 		return rc;
 	rc = ledger_redis_reserve(l, now, ask, lease, refusal, e);
-	if (rc)
+	if (rc == ERR_STORE)
+		abandon(l, now, lease);
+	else if (rc)
 		(void)end_here(l, lease);
 	lease->is_shared = !rc;
 	return rc;
@@ -381,7 +379,7 @@ static enum err_code check_settle(const struct record_settle *s, struct err *e)
 
 static bool sync_is_due(struct ledger *l, int64_t mono_ms)
 {
-	return is_due(&l->hot.head->last_sync_ms, l->conf.sync_ms, mono_ms);
+	return books_is_due(&l->hot.head->last_sync_ms, l->conf.sync_ms, mono_ms);
 }
 
 /* The record is written. The table follows now or when it is free. */
@@ -516,7 +514,7 @@ static void warn_when_nearly_full(struct ledger *l, int64_t mono_ms)
 {
 	struct hot_head *head = l->hot.head;
 
-	if (is_nearly_full(head) && is_due(&head->last_alarm_ms, ALARM_MS, mono_ms))
+	if (is_nearly_full(head) && books_is_due(&head->last_alarm_ms, ALARM_MS, mono_ms))
 		log_line(LOG_ERROR,
 			"the store's table has %" PRIu64
 			" of %u accounts: restart all processes to make it larger",
@@ -530,7 +528,7 @@ enum err_code ledger_tick(struct ledger *l, struct ledger_now now, struct err *e
 
 	if (l->conf.sync_ms > 0 && sync_is_due(l, now.mono_ms))
 		rc = ledger_sync(l, e);
-	if (is_due(&head->last_reap_ms, REAP_MS, now.mono_ms)) {
+	if (books_is_due(&head->last_reap_ms, REAP_MS, now.mono_ms)) {
 		ledger_reap(l, now);
 		warn_when_nearly_full(l, now.mono_ms);
 	}
@@ -544,8 +542,8 @@ enum err_code ledger_tick(struct ledger *l, struct ledger_now now, struct err *e
 		if (folded && folded != ERR_BUSY)
 			rc = folded;
 	}
-	if (!rc && l->conf.redis && is_due(&head->last_ship_ms, SHIP_MS, now.mono_ms))
-		rc = ship(l, now, e);
+	if (!rc && l->conf.redis && books_is_due(&head->last_ship_ms, SHIP_MS, now.mono_ms))
+		rc = outbox_tick(l, now, e);
 	return rc;
 }
 

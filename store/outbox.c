@@ -12,6 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#define TICK_RECORDS 8192  /* looked at in one tick */
+#define ALARM_MS     60000 /* that Redis is away is said so often */
+
 struct outbox {
 	struct ledger *l;
 	struct ledger_place known; /* Redis has it all up to here */
@@ -267,6 +270,21 @@ enum err_code outbox_ship(struct ledger *l, bool from_start, size_t records_max,
 	free(o);
 	close(fd);
 	return rc;
+}
+
+enum err_code outbox_tick(struct ledger *l, struct ledger_now now, struct err *e)
+{
+	struct err own;
+	uint64_t sent;
+	bool done;
+	enum err_code rc = outbox_ship(l, false, TICK_RECORDS, &sent, &done, e ? e : &own);
+
+	if (!rc && !done) /* more is waiting: go on at the next tick */
+		atomic_store(&l->hot.head->last_ship_ms, 0);
+	if (rc && rc != ERR_BUSY && books_is_due(&l->hot.head->last_away_ms, ALARM_MS, now.mono_ms))
+		log_line(LOG_ERROR, "the journal cannot be sent to Redis: %s",
+			e ? e->message : own.message);
+	return rc == ERR_BUSY ? ERR_OK : rc;
 }
 
 enum err_code ledger_ship_all(

@@ -29,6 +29,9 @@
 MUST_CHECK enum err_code outbox_ship(struct ledger *l, bool from_start, size_t records_max,
 	uint64_t *sent, bool *done, struct err *e);
 
+/* A part of it, for who ticks. That Redis is away is logged once a minute. */
+enum err_code outbox_tick(struct ledger *l, struct ledger_now now, struct err *e);
+
 /* Notes in HOME/shipped that all segments below this one are known. */
 MUST_CHECK enum err_code outbox_note(struct ledger *l, uint64_t segment, struct err *e);
 

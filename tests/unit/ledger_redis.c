@@ -117,7 +117,6 @@ static void without_redis_what_has_limits_waits_and_what_has_none_goes_on(void *
 	assert_int_equal(reserve(l, NOON, 2, 10, 0, &balance, 1, &lease, &refusal), ERR_STORE);
 	assert_true(err.retry_after_ms > 0);
 	assert_false(lease.is_open);
-	assert_int_equal(l->hot.head->leases_used, 1);
 	assert_int_equal(reserve(l, NOON, 3, 0, 0, NULL, 0, &lease, &refusal), ERR_OK);
 	assert_int_equal(settle(l, &lease, 0), LEDGER_DEFERRED);
 	assert_int_equal(settle(l, &open, 7), LEDGER_DEFERRED);
@@ -270,6 +269,43 @@ static void a_call_whose_answer_was_lost_may_be_made_again(void **state)
 		assert_int_equal(account_of(l, USER).spent, 4);
 	}
 	ledger_close(l);
+}
+
+static void hang(void)
+{
+	no_fault();
+	redis_rig_pause(&rig);
+}
+
+/* Redis hangs, and carries the call out when nobody waits for the answer any more. */
+static void what_nobody_knows_to_be_held_is_given_back_by_the_next_reaping(void **state)
+{
+	const struct redis_conf rc = {
+		.url = rig.url, .prefix = "unit", .ca_file = "", .timeout_ms = 300
+	};
+	struct ledger_conf lc = { .home = home, .sync_ms = 100 };
+	struct ledger_limit balance = { .subject = USER, .kind = LEDGER_BALANCE };
+	struct ledger_refusal refusal;
+	struct ledger_lease lease;
+	struct account a = { .reserved = 0 };
+	struct ledger *l;
+
+	(void)state;
+	assert_int_equal(redis_open(&lc.redis, &rc, &err), ERR_OK);
+	assert_int_equal(ledger_open(&l, &lc, NOON, &err), ERR_OK);
+	credit(l, USER, 100, 1);
+	do_at("ledger_redis.asking", hang);
+	assert_int_equal(reserve(l, NOON, 1, 60, 0, &balance, 1, &lease, &refusal), ERR_STORE);
+	assert_false(lease.is_open);
+	redis_rig_resume(&rig);
+	for (int i = 0; i < 1000 && (ledger_account(l, USER, &a, &err) || !a.reserved); i++)
+		poll(NULL, 0, 20);
+	assert_int_equal(a.reserved, 60);
+	assert_int_equal(ledger_reap(l, NOON), 1);
+	assert_int_equal(account_of(l, USER).reserved, 0);
+	assert_int_equal(l->hot.head->leases_used, 0);
+	ledger_close(l);
+	redis_close(lc.redis);
 }
 
 static void killed_before_redis(void)
@@ -447,6 +483,7 @@ int main(void)
 		T(a_key_of_another_kind_leaves_no_half_state),
 		T(without_memory_nothing_is_written_and_nothing_is_lost),
 		T(a_call_whose_answer_was_lost_may_be_made_again),
+		T(what_nobody_knows_to_be_held_is_given_back_by_the_next_reaping),
 		T(what_a_process_wrote_before_it_died_is_told_by_the_next),
 		T(two_hosts_spend_one_balance),
 		T(what_a_dead_host_held_is_given_back_by_another),
