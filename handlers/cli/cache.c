@@ -64,7 +64,7 @@ static const struct {
 	{ CACHE_MISS, "misses", "not found" },
 	{ CACHE_BYPASS, "bypassed", "not asked for" },
 	{ CACHE_STORED, "stored", "remembered" },
-	{ CACHE_EVICTED, "evicted", "dropped for want of room" },
+	{ CACHE_EVICTED, "evicted", "dropped for room" },
 	{ CACHE_DAMAGED, "damaged", "not believed" },
 };
 
