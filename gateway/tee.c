@@ -14,10 +14,12 @@ static bool goes_on(const struct tee *t)
 
 static enum sink_state state_of(struct tee *t, enum sink_state client)
 {
-	if (client != SINK_GONE)
-		return client;
-	t->gone = true;
-	return goes_on(t) ? SINK_OK : SINK_GONE;
+	if (client == SINK_OK)
+		return SINK_OK;
+	t->gone |= client == SINK_GONE;
+	/* Nor do they wait for a slow one: what it does not take is kept for it, while that fits.
+	 */
+	return goes_on(t) ? SINK_OK : client;
 }
 
 /* The value of a header line that was made here. */

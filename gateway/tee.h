@@ -3,7 +3,8 @@
  *
  * What is kept are the events of a stream, without comments; nothing of a client that reads a whole
  * answer, which does not come through a sink. When the client leaves while others follow, the
- * sink does not say so: the call goes on for them, and tee_client_is_gone() tells the caller.
+ * sink does not say so: the call goes on for them, and tee_client_is_gone() tells the caller. Nor
+ * is it full for a client that is slow while others follow: what it does not take is kept for it.
  *
  * Threads: as a sink. Blocking: never. The tee's client outlives it.
  */

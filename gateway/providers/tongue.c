@@ -329,6 +329,15 @@ static struct json_object *choice_of(int64_t index, struct json_object *delta, c
 	return c;
 }
 
+/* A member that chunks have as well as answers. */
+static void pass_on(struct json_object *from, const char *name, struct json_object *to)
+{
+	struct json_object *value;
+
+	if (json_object_object_get_ex(from, name, &value) && value)
+		json_object_object_add(to, name, json_object_get(value));
+}
+
 enum err_code answer_write_events(const struct answer *a, struct buf *out, struct err *e)
 {
 	struct json_object *tree = NULL, *choices, *head = NULL;
@@ -348,8 +357,11 @@ enum err_code answer_write_events(const struct answer *a, struct buf *out, struc
 		head, "created", json_object_new_int64(json_member_int(tree, "created", 0)));
 	json_object_object_add(
 		head, "model", json_object_new_string(json_member_str(tree, "model", "")));
+	pass_on(tree, "provider", head);
+	pass_on(tree, "system_fingerprint", head);
 	for (size_t i = 0; i < json_object_array_length(choices); i++) {
-		struct json_object *c = json_object_array_get_idx(choices, i), *message, *calls;
+		struct json_object *c = json_object_array_get_idx(choices, i), *message, *calls,
+				   *words;
 		int64_t index = json_member_int(c, "index", (int64_t)i);
 
 		if (!json_object_object_get_ex(c, "message", &message) ||
@@ -367,7 +379,9 @@ enum err_code answer_write_events(const struct answer *a, struct buf *out, struc
 					json_object_object_add(
 						call, "index", json_object_new_int64((int64_t)k));
 			}
-		write_event(head, choice_of(index, json_object_get(message), NULL), out);
+		words = choice_of(index, json_object_get(message), NULL);
+		pass_on(c, "logprobs", words);
+		write_event(head, words, out);
 		write_event(head,
 			choice_of(index, json_object_new_object(),
 				json_member_str(c, "finish_reason", "stop")),

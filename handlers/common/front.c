@@ -53,6 +53,16 @@ static void drain(void *ctx, int64_t deadline_mono_ms)
 	pthread_mutex_unlock(&pumping.lock);
 }
 
+bool front_must_end(void)
+{
+	bool over;
+
+	pthread_mutex_lock(&pumping.lock);
+	over = pumping.drain_ms && clock_mono_ms() >= pumping.drain_ms;
+	pthread_mutex_unlock(&pumping.lock);
+	return over;
+}
+
 /* ---- the ledger ---- */
 
 static struct {

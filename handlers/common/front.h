@@ -97,6 +97,9 @@ struct flights *front_flights(const struct front *f);
 struct vectors *front_vectors(const struct front *f);
 void front_close_caches(void);
 
+/* The process has to end, and the time for its requests is over. */
+bool front_must_end(void);
+
 /* Finds out who is calling: x->caller and, for FRONT_KEYS with an organisation named, for whom. */
 MUST_CHECK enum err_code exchange_auth(struct exchange *x, struct err *e);
 

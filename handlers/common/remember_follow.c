@@ -15,6 +15,12 @@ static enum sink_state begin_following(void *ctx, const struct flight_who *who)
 	return remember_begin_stream(x);
 }
 
+static bool must_end(void *ctx)
+{
+	(void)ctx;
+	return front_must_end();
+}
+
 /* The leader's answer is whole. What was not delivered yet is. */
 static bool take_over(struct exchange *x, struct paid *p, struct cache_entry *entry)
 {
@@ -40,6 +46,7 @@ static enum followed follow(
 	const struct follow_call call = { .client = request_sink(x->rq),
 		.stream = p->req.stream,
 		.begin = begin_following,
+		.must_end = must_end,
 		.ctx = x,
 		.heartbeat_ms = conf_int(c, CONF_HEARTBEAT),
 		.client_stall_ms = conf_int(c, CONF_CLIENT_STALL),

@@ -572,7 +572,8 @@ static void drop_indexes(struct json_object *message)
 /* What answer_write_events() says of an answer: all but what is in no message. */
 static struct json_object *as_told(struct json_object *answer)
 {
-	static const char *const head[] = { "id", "object", "created", "model" };
+	static const char *const head[] = { "id", "object", "created", "model", "provider",
+		"system_fingerprint" };
 	struct json_object *told = json_object_new_object(), *choices, *list, *v;
 
 	for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++)
@@ -591,7 +592,9 @@ static struct json_object *as_told(struct json_object *answer)
 		json_object_object_add(to, "message", json_object_get(v));
 		json_object_object_add(
 			to, "index", json_object_new_int64(json_member_int(c, "index", -1)));
-		json_object_object_add(to, "logprobs", NULL);
+		if (!json_object_object_get_ex(c, "logprobs", &v))
+			v = NULL;
+		json_object_object_add(to, "logprobs", v ? json_object_get(v) : NULL);
 		json_object_object_add(to, "finish_reason",
 			json_object_new_string(json_member_str(c, "finish_reason", "")));
 		json_object_array_add(list, to);

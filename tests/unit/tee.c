@@ -129,6 +129,24 @@ static void who_is_followed_goes_on_without_its_client(void **state)
 	buf_fini(&client.got);
 }
 
+static void nobody_waits_for_a_slow_client_but_the_provider(void **state)
+{
+	struct played_sink client = played_sink();
+	struct tee t;
+
+	(void)state;
+	tee_init(&t, &client.sink, FLIGHT, true, 1000);
+	begin(&t);
+	client.full_for = -1;
+	assert_int_equal(sink_write(&t.sink, SLICE(ONE)), SINK_FULL);
+	flight.followed = true;
+	assert_int_equal(sink_write(&t.sink, SLICE(TWO)), SINK_OK);
+	assert_false(tee_client_is_gone(&t));
+	assert_true(slice_is(buf_slice(&client.got), ONE TWO));
+	tee_fini(&t);
+	buf_fini(&client.got);
+}
+
 static void too_much_is_not_kept_but_goes_out(void **state)
 {
 	struct played_sink client = played_sink();
@@ -181,6 +199,7 @@ int main(void)
 		cmocka_unit_test_setup(events_are_kept_and_comments_are_not, reset),
 		cmocka_unit_test_setup(who_nobody_follows_ends_with_its_client, reset),
 		cmocka_unit_test_setup(who_is_followed_goes_on_without_its_client, reset),
+		cmocka_unit_test_setup(nobody_waits_for_a_slow_client_but_the_provider, reset),
 		cmocka_unit_test_setup(too_much_is_not_kept_but_goes_out, reset),
 		cmocka_unit_test(a_replay_writes_all_at_once_or_event_by_event),
 		cmocka_unit_test_teardown(
