@@ -288,22 +288,6 @@ static void a_call_under_way_ends_with_the_server(void **state)
 	redis_rig_stop(&rig);
 }
 
-/* Tried: fails when it is. */
-static void a_call_that_broke_off_is_not_sent_again(void **state)
-{
-	struct played p = { .fd = -1, .hangs_up = true };
-	struct redis *r;
-
-	(void)state;
-	played_start(&p);
-	r = redis_of(p.url, LONG_MS);
-	assert_string_equal(said(r, "INCR a"), "store");
-	assert_non_null(strstr(err.message, "closed the connection"));
-	assert_int_equal(p.asked, 1);
-	redis_close(r);
-	played_stop(&p);
-}
-
 struct storm {
 	struct redis *r;
 	atomic_bool over;
@@ -390,25 +374,6 @@ static void an_answer_that_comes_too_late_is_never_that_of_the_next_call(void **
 	redis_rig_stop(&rig);
 }
 
-/* Tried: fails when such a connection is kept. */
-static void a_connection_whose_answer_is_late_is_left(void **state)
-{
-	struct played p = { .fd = -1 };
-	struct redis *r;
-
-	(void)state;
-	played_start(&p);
-	r = redis_of(p.url, 6 * SHORT_MS);
-	assert_string_equal(said(r, "GET a"), "store");
-	played_says(&p, "+now\r\n", 6);
-	assert_string_equal(said(r, "GET b"), "now");
-	assert_int_equal(p.accepted, 2);
-	assert_string_equal(said(r, "GET c"), "now");
-	assert_int_equal(p.accepted, 2);
-	redis_close(r);
-	played_stop(&p);
-}
-
 static void a_server_that_hangs_costs_the_time_limit_only_a_few_times(void **state)
 {
 	struct redis_rig rig = { .tcp = true };
@@ -452,149 +417,6 @@ static void connections_that_the_server_closed_are_not_used(void **state)
 	}
 	redis_close(r);
 	redis_rig_stop(&rig);
-}
-
-static void a_server_that_cannot_serve_now_is_as_good_as_gone(void **state)
-{
-	static const char *const answers[] = { "-LOADING Redis is loading\r\n",
-		"-MASTERDOWN Link with MASTER is down\r\n", "-READONLY You can't write\r\n",
-		"-CLUSTERDOWN The cluster is down\r\n", "-OOM command not allowed\r\n",
-		"-MOVED 1 127.0.0.1:1\r\n" };
-	struct played p = { .fd = -1 };
-	struct redis *r;
-
-	(void)state;
-	played_start(&p);
-	r = redis_of(p.url, LONG_MS);
-	for (size_t i = 0; i < sizeof(answers) / sizeof(*answers); i++) {
-		played_says(&p, answers[i], strlen(answers[i]));
-		assert_string_equal(said(r, "SET a b"), "store");
-	}
-	played_says(&p, "+OK\r\n", 5);
-	assert_string_equal(said(r, "SET a b"), "OK");
-	redis_close(r);
-	played_stop(&p);
-}
-
-static void after_a_failure_to_connect_nobody_tries_for_a_while(void **state)
-{
-	struct played p = { .fd = -1, .hangs_up = true };
-	struct redis *r;
-	char url[128];
-	int64_t began_ms;
-
-	(void)state;
-	played_start(&p);
-	snprintf(url, sizeof(url), "unix://:password@%s", p.path);
-	r = redis_of(url, LONG_MS);
-	began_ms = clock_mono_ms();
-	assert_string_equal(said(r, "GET a"), "store");
-	for (int i = 0; i < 50; i++)
-		assert_string_equal(said(r, "GET a"), "store");
-	if (clock_mono_ms() - began_ms < REDIS_PAUSE_MS) /* else the machine was busy */
-		assert_int_equal(p.accepted, 1);
-	assert_true(p.accepted <= 2 + (clock_mono_ms() - began_ms) / REDIS_PAUSE_MS);
-	p.hangs_up = false;
-	played_says(&p, "+OK\r\n", 5);
-	assert_true(says_at_last(r, "GET a", "OK"));
-	redis_close(r);
-	played_stop(&p);
-}
-
-static void what_is_no_answer_ends_the_connection_and_nothing_else(void **state)
-{
-#define DEEP8 "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n"
-#define BAD(s) \
-	{ \
-		s, sizeof(s) - 1 \
-	}
-	static const struct slice answers[] = { BAD("HTTP/1.1 400 Bad Request\r\n\r\n"),
-		BAD("hello"), BAD("\0\0\0\0"), BAD(":abc\r\n"), BAD("$-2\r\n"),
-		BAD("$99999999999999999999\r\n"), BAD("*99999999999999999999\r\n"),
-		BAD("*2147483647\r\n"), BAD("*1048577\r\n"), BAD("$abc\r\n"),
-		BAD(DEEP8 DEEP8 DEEP8 "+x\r\n"), BAD("*3\r\n*1000000\r\n"), BAD("\r\n"),
-		BAD("+OK\r\n+unasked\r\n"), BAD("$5\r\nab"), BAD("*2\r\n+a\r\n"), BAD("") };
-	struct played p = { .fd = -1, .hangs_up = true };
-	struct redis *r;
-
-	(void)state;
-	played_start(&p);
-	r = redis_of(p.url, LONG_MS);
-	for (size_t i = 0; i < sizeof(answers) / sizeof(*answers); i++) {
-		const char *is;
-
-		print_message("%zu: %.20s\n", i, answers[i].ptr);
-		p.hangs_up = true;
-		played_says(&p, answers[i].ptr, answers[i].len);
-		is = said(r, "GET a");
-		if (!slice_starts(answers[i], "+OK")) {
-			assert_string_equal(is, "store");
-			assert_null(strstr(err.message, "HTTP"));
-		}
-		p.hangs_up = false;
-		played_says(&p, "$4\r\ngood\r\n", 10);
-		assert_string_equal(said(r, "GET a"), "good");
-	}
-	redis_close(r);
-	played_stop(&p);
-}
-
-static void a_huge_answer_is_waited_for_no_longer_than_the_time_limit(void **state)
-{
-	struct played p = { .fd = -1 };
-	struct redis *r;
-
-	(void)state;
-	played_start(&p);
-	r = redis_of(p.url, SHORT_MS);
-	played_says(&p, "$60000000\r\nab", 13);
-	assert_string_equal(said(r, "GET a"), "store");
-	assert_non_null(strstr(err.message, "in time"));
-	redis_close(r);
-	played_stop(&p);
-}
-
-static void more_than_the_ceiling_is_not_read(void **state)
-{
-	size_t n = ((size_t)64 << 20) + 100;
-	char *answer = malloc(n);
-	struct played p = { .fd = -1 };
-	struct redis *r;
-
-	(void)state;
-	assert_non_null(answer);
-	memset(answer, 'x', n);
-	memcpy(answer, "$67108900\r\n", 11);
-	played_start(&p);
-	r = redis_of(p.url, LONG_MS * 2);
-	played_says(&p, answer, n);
-	assert_string_equal(said(r, "GET a"), "store");
-	assert_non_null(strstr(err.message, "64 MiB"));
-	redis_close(r);
-	played_stop(&p);
-	free(answer);
-}
-
-static void an_answer_may_come_byte_by_byte(void **state)
-{
-	struct played p = { .fd = -1, .bytewise = true };
-	struct redis_reply reply;
-	struct redis *r;
-
-	(void)state;
-	played_start(&p);
-	r = redis_of(p.url, LONG_MS);
-	played_says(&p, "*3\r\n$5\r\na\r\nbc\r\n:-12\r\n*2\r\n$-1\r\n*-1\r\n",
-		strlen("*3\r\n$5\r\na\r\nbc\r\n:-12\r\n*2\r\n$-1\r\n*-1\r\n"));
-	assert_int_equal(call(r, "GET a", &reply), ERR_OK);
-	assert_int_equal(reply.value.count, 3);
-	assert_true(slice_is(reply.value.items[0].text, "a\r\nbc"));
-	assert_int_equal(reply.value.items[1].integer, -12);
-	assert_int_equal(reply.value.items[2].count, 2);
-	assert_int_equal(reply.value.items[2].items[1].kind, REDIS_NIL);
-	redis_reply_fini(&reply);
-	redis_close(r);
-	played_stop(&p);
 }
 
 static void arguments_are_in_no_message(void **state)
@@ -651,18 +473,10 @@ int main(void)
 		cmocka_unit_test(the_password_opens_and_is_said_by_nobody),
 		cmocka_unit_test(a_server_that_is_killed_is_found_again_with_what_it_kept),
 		cmocka_unit_test(a_call_under_way_ends_with_the_server),
-		cmocka_unit_test(a_call_that_broke_off_is_not_sent_again),
 		cmocka_unit_test(nothing_is_carried_out_twice_and_nothing_confirmed_is_lost),
 		cmocka_unit_test(an_answer_that_comes_too_late_is_never_that_of_the_next_call),
-		cmocka_unit_test(a_connection_whose_answer_is_late_is_left),
 		cmocka_unit_test(a_server_that_hangs_costs_the_time_limit_only_a_few_times),
 		cmocka_unit_test(connections_that_the_server_closed_are_not_used),
-		cmocka_unit_test(a_server_that_cannot_serve_now_is_as_good_as_gone),
-		cmocka_unit_test(after_a_failure_to_connect_nobody_tries_for_a_while),
-		cmocka_unit_test(what_is_no_answer_ends_the_connection_and_nothing_else),
-		cmocka_unit_test(a_huge_answer_is_waited_for_no_longer_than_the_time_limit),
-		cmocka_unit_test(more_than_the_ceiling_is_not_read),
-		cmocka_unit_test(an_answer_may_come_byte_by_byte),
 		cmocka_unit_test(arguments_are_in_no_message),
 		cmocka_unit_test(a_name_that_nobody_has_and_a_bad_prefix_are_told),
 	};
