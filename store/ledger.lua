@@ -56,12 +56,13 @@ local function bytes_of(key, n)
 	return raw
 end
 
+-- Made with all their fields: a table that gets them one by one is built anew four times.
 local function words_of(raw)
-	local a = {}
-	a.credited, a.charged, a.spent, a.day, a.day_spent, a.day_before, a.month, a.month_spent,
-		a.month_before, a.requests, a.failed, a.prompt, a.completion, a.reserved, a.holds =
+	local c, h, s, d, ds, db, m, ms, mb, n, f, p, o, r, k =
 		struct.unpack('<i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8', raw)
-	return a
+	return { credited = c, charged = h, spent = s, day = d, day_spent = ds, day_before = db,
+		month = m, month_spent = ms, month_before = mb, requests = n, failed = f, prompt = p,
+		completion = o, reserved = r, holds = k, changed = false }
 end
 
 local function account(subject)
@@ -78,9 +79,10 @@ local function meter(subject)
 	local m = meters[subject]
 	if not m then
 		local raw = bytes_of(root .. 'meter:' .. subject, 80)
-		m = { exists = raw and true }
-		m.requests_used, m.requests_at, m.tokens_used, m.tokens_at, m.hour_piece, m.pieces, m.running =
+		local r, ra, t, ta, h, p, n =
 			struct.unpack('<i8i8i8i8i8c32i8', raw or string.rep('\0', 80))
+		m = { requests_used = r, requests_at = ra, tokens_used = t, tokens_at = ta, hour_piece = h,
+			pieces = p, running = n, exists = raw and true, changed = false }
 		meters[subject] = m
 	end
 	return m
