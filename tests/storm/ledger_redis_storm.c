@@ -1,6 +1,6 @@
 /* Three hosts with a Redis, and everything that can happen to it: killed and started again,
- *hanging, all connections cut, a replica that takes over (in good order, or because the master
- *died), a host that cannot reach it, processes killed at any moment.
+ * hanging, all connections cut, a replica that takes over (in good order, or because the master
+ * died), a host that cannot reach it, processes killed at any moment.
  *
  *	ledger_redis_storm [--rounds N] [--seed N] [--control]
  *
