@@ -101,6 +101,8 @@ static void tell_of_speech(void *ctx, int64_t ttft_us)
 	s->told = true;
 	tell_health(s->run, s, HEALTH_OK);
 	s->probe = false;
+	if (s->run->a->on_speech)
+		s->run->a->on_speech(s->run->a->ctx, s->c);
 }
 
 /* Has it said nothing all the time? Of a whole answer the head is its first sign of life. */

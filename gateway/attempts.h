@@ -79,6 +79,9 @@ struct attempts {
 	/* Makes *shape, which starts as { 0 }, for a candidate; it is ended here in any case. */
 	enum err_code (*prepare)(
 		void *ctx, const struct candidate *c, struct attempt_shape *shape, struct err *e);
+	/* Told who answers when its first words go out, before them, from the pump's thread: must
+	 * not block. NULL = nobody. */
+	void (*on_speech)(void *ctx, const struct candidate *c);
 	void *ctx;
 
 	/* after; more attempts are added to those that are there */

@@ -86,8 +86,15 @@ static enum follow_end lost(const struct following *f)
 	return f->spoken->len ? FOLLOW_LOST_SPOKEN : FOLLOW_LOST_SILENT;
 }
 
+static bool accepts(const struct following *f, const struct flight_who *who)
+{
+	return !f->call->accepts || f->call->accepts(f->call->ctx, who);
+}
+
 static enum follow_end take_events(struct following *f, struct slice events, struct err *e)
 {
+	if (!f->spoken->len && !accepts(f, f->who))
+		return FOLLOW_LOST_SILENT;
 	if (!f->call->stream)
 		return FOLLOW_WHOLE;
 	buf_slice_append(f->spoken, events);
@@ -126,6 +133,16 @@ static int64_t slice_ms(const struct following *f, int64_t now_ms)
 	return ms > 0 ? ms : 0;
 }
 
+/* The leader's answer is complete. */
+static enum follow_end take_entry(const struct following *f, const struct cache_entry *entry)
+{
+	struct flight_who who = { .model = "" };
+
+	memcpy(who.model, entry->model, sizeof(who.model));
+	memcpy(who.provider, entry->provider, sizeof(who.provider));
+	return f->spoken->len || accepts(f, &who) ? FOLLOW_WHOLE : FOLLOW_LOST_SILENT;
+}
+
 enum follow_end follow_flight(struct flight *flight, const struct follow_call *call,
 	struct buf *spoken, struct buf *room, struct cache_entry *entry, struct flight_who *who,
 	struct err *e)
@@ -139,7 +156,7 @@ enum follow_end follow_flight(struct flight *flight, const struct follow_call *c
 		buf_reset(room);
 		switch (flight_read(flight, room, who, entry, slice_ms(&f, now_ms))) {
 		case FLIGHT_WHOLE:
-			return FOLLOW_WHOLE;
+			return take_entry(&f, entry);
 		case FLIGHT_LOST:
 			return lost(&f);
 		case FLIGHT_MORE:

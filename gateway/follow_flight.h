@@ -23,6 +23,9 @@ struct follow_call {
 	/* Begins the answer of a stream, with the first events or the first heartbeat, which may
 	 * come before it is known who answers: who is all empty then. */
 	enum sink_state (*begin)(void *ctx, const struct flight_who *who);
+	/* May the client have an answer of these? Asked before any of it goes out; NULL = of all.
+	 */
+	bool (*accepts)(void *ctx, const struct flight_who *who);
 	void *ctx;
 	int64_t heartbeat_ms;     /* 0 = none */
 	int64_t client_stall_ms;  /* > 0: so long a client may take nothing */
@@ -33,7 +36,8 @@ struct follow_call {
 
 enum follow_end {
 	FOLLOW_WHOLE,       /* *entry is the answer; of a stream all events were delivered */
-	FOLLOW_LOST_SILENT, /* the leader is lost, and nothing but heartbeats was delivered */
+	FOLLOW_LOST_SILENT, /* the leader is lost, or who answers it is not accepted; nothing but
+			     * heartbeats was delivered */
 	FOLLOW_LOST_SPOKEN, /* the same after the events that stand in spoken */
 	FOLLOW_CLIENT_GONE, /* *e says why */
 	FOLLOW_TIMEOUT,     /* the deadline has passed, or the process must end: *e */

@@ -43,10 +43,10 @@ static enum sink_state pause_ms(struct sink *s, int64_t ms)
 	return sink_is_gone(s) ? SINK_GONE : SINK_OK;
 }
 
-enum sink_state replay_events(
-	struct sink *s, struct slice events, int64_t pace_ms, int64_t stall_ms)
+enum sink_state replay_events(struct sink *s, struct slice events, const struct replay *how)
 {
 	enum sink_state state = SINK_OK;
+	int64_t pace_ms = how->pace_ms;
 
 	while (events.len && state != SINK_GONE) {
 		const char *end = pace_ms ? memmem(events.ptr, events.len, "\n\n", 2) : NULL;
@@ -55,7 +55,9 @@ enum sink_state replay_events(
 		state = sink_write(s, slice_first(events, n));
 		events = slice_from(events, n);
 		if (state == SINK_FULL && events.len)
-			state = replay_wait_for_room(s, stall_ms);
+			state = replay_wait_for_room(s, how->stall_ms);
+		if (pace_ms && how->must_hurry && how->must_hurry(how->ctx))
+			pace_ms = 0;
 		if (state != SINK_GONE && pace_ms && events.len)
 			state = pause_ms(s, pace_ms);
 	}

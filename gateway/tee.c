@@ -22,25 +22,10 @@ static enum sink_state state_of(struct tee *t, enum sink_state client)
 	return goes_on(t) ? SINK_OK : client;
 }
 
-/* The value of a header line that was made here. */
-static void read_line(struct slice head, const char *name, char *out, size_t size)
-{
-	while (head.len) {
-		struct slice line = slice_cut(&head, '\n');
-
-		if (slice_starts(line, name)) {
-			(void)!slice_copy(slice_trim(slice_from(line, strlen(name))), out, size);
-			return;
-		}
-	}
-}
-
 static enum sink_state begin(struct sink *s, const struct sink_head *head)
 {
 	struct tee *t = tee_of(s);
 
-	read_line(head->extra, "X-Provider:", t->who.provider, sizeof(t->who.provider));
-	read_line(head->extra, "X-Model:", t->who.model, sizeof(t->who.model));
 	t->begun = true;
 	return t->gone ? state_of(t, SINK_GONE) : state_of(t, sink_begin(t->client, head));
 }
@@ -115,6 +100,14 @@ void tee_init(
 void tee_fini(struct tee *t)
 {
 	buf_fini(&t->events);
+}
+
+void tee_set_who(struct tee *t, const char *provider, const char *model)
+{
+	if (t->told)
+		return;
+	str_copy_cut(t->who.provider, sizeof(t->who.provider), provider);
+	str_copy_cut(t->who.model, sizeof(t->who.model), model);
 }
 
 bool tee_client_is_gone(const struct tee *t)

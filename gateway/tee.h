@@ -18,7 +18,7 @@ struct tee {
 	struct sink sink; /* what attempts write to */
 	struct sink *client;
 	struct flight *flight; /* NULL = nobody can follow */
-	struct flight_who who; /* of the answer, as it began */
+	struct flight_who who; /* of the answer; all empty = not known */
 	struct buf events;     /* failed: there was too much to keep */
 	bool keeps;            /* events are wanted; else they only go to the flight */
 	bool told;             /* the flight knows who */
@@ -30,6 +30,10 @@ struct tee {
 void tee_init(
 	struct tee *t, struct sink *client, struct flight *flight, bool keeps, size_t max_bytes);
 void tee_fini(struct tee *t);
+
+/* Who answers, to be told to those who follow: before the first words, as the head may have gone
+ * out before anybody spoke. Later it changes nothing. */
+void tee_set_who(struct tee *t, const char *provider, const char *model);
 
 bool tee_client_is_gone(const struct tee *t);
 

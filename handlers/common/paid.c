@@ -299,7 +299,7 @@ static void settle(struct exchange *x, struct paid *p)
 
 	/* An answer in two parts has its delivered text in the second prompt: the reservation is
 	 * the most that anybody was told it may cost. */
-	if (p->tries.count > 1 && p->admission.microusd &&
+	if ((p->tries.count > 1 || p->tries.spoken.len) && p->admission.microusd &&
 		res->cost.microusd > p->admission.microusd)
 		res->cost.microusd = p->admission.microusd;
 	x->cost_microusd = res->cost.microusd;
@@ -395,6 +395,13 @@ static enum err_code prepare(
 	return rc ? rc : put_images_inline(a->x, a->p, front_pump(e), shape, e);
 }
 
+static void on_speech(void *ctx, const struct candidate *c)
+{
+	const struct asking *a = ctx;
+
+	remember_speaker(a->p, &c->route);
+}
+
 /* Asks one after the other for the answer; a stream reaches the client meanwhile, but for its end.
  */
 static enum err_code run_attempts(struct exchange *x, struct paid *p, struct err *e)
@@ -426,6 +433,7 @@ static enum err_code run_attempts(struct exchange *x, struct paid *p, struct err
 	t->limits = &limits;
 	t->byok = p->byok.used;
 	t->prepare = prepare;
+	t->on_speech = on_speech;
 	t->ctx = &asking;
 	if (!rc)
 		rc = attempts_run(t, e);

@@ -178,6 +178,13 @@ static enum remember_end not_there(
 	return REMEMBER_ASK;
 }
 
+/* What generates nothing is not hot. */
+static bool is_cool(const struct paid *p, const struct conf *c)
+{
+	return p->no_output ||
+	       cache_temperature_is_fine(&p->req, conf_int(c, CONF_CACHE_MAX_TEMPERATURE));
+}
+
 enum remember_end remember_look(struct exchange *x, struct paid *p, struct err *e)
 {
 	const struct conf *c = x->front->conf;
@@ -190,8 +197,7 @@ enum remember_end remember_look(struct exchange *x, struct paid *p, struct err *
 
 	if (!r)
 		return REMEMBER_ASK;
-	if (r->wish.skip || (!remembers && !coalesces) ||
-		!cache_temperature_is_fine(&p->req, conf_int(c, CONF_CACHE_MAX_TEMPERATURE))) {
+	if (r->wish.skip || (!remembers && !coalesces) || !is_cool(p, c)) {
 		if (remembers)
 			r->cache = front_cache(x->front);
 		return not_there(x, p, CACHE_BYPASS, e);
@@ -225,6 +231,12 @@ struct sink *remember_sink(struct paid *p, struct sink *client)
 		tee_init(&r->tee, client, r->flight, true, r->room.max_bytes);
 	r->teed = true;
 	return &r->tee.sink;
+}
+
+void remember_speaker(struct paid *p, const struct route *route)
+{
+	if (p->remember && p->remember->teed)
+		tee_set_who(&p->remember->tee, route->target.slug, paid_model(route));
 }
 
 struct slice remember_spoken(const struct paid *p)
@@ -335,12 +347,10 @@ void remember_keep(struct exchange *x, struct paid *p, enum err_code rc)
 		return;
 	is_whole = !rc && make_entry(x, p, &whole, &entry);
 	if (is_whole && may_be_kept(x, p, &entry)) {
-		if (cache_put(r->cache, &r->key, entry.made_ms, &entry, &e)) {
+		if (cache_put(r->cache, &r->key, entry.made_ms, &entry, &e))
 			log_line(LOG_WARN, "cache: %s", e.message);
-		} else {
-			cache_count(r->cache, CACHE_STORED, 0);
+		else
 			learn(x, r, &entry);
-		}
 	}
 	r->tee.flight = NULL;
 	if (r->flight)

@@ -30,6 +30,9 @@ MUST_CHECK enum remember_end remember_look(struct exchange *x, struct paid *p, s
 /* What providers' answers are written to, in place of client. */
 struct sink *remember_sink(struct paid *p, struct sink *client);
 
+/* This one answers: its first words go out. On the pump's thread. */
+void remember_speaker(struct paid *p, const struct route *route);
+
 /* Events that the client has already, from one who was followed and is lost; mostly empty. */
 struct slice remember_spoken(const struct paid *p);
 

@@ -1,18 +1,38 @@
 #include "gateway/follow_flight.h"
+#include "gateway/policy.h"
 #include "handlers/common/remember_inside.h"
 
 #define ROUNDS_MAX 3 /* after so many leaders that failed, one asks for oneself */
 
+/* Who follows. */
+struct follower {
+	struct exchange *x;
+	struct paid *p;
+};
+
 /* The head of a stream that follows, when it is known who answers. */
 static enum sink_state begin_following(void *ctx, const struct flight_who *who)
 {
-	struct exchange *x = ctx;
+	struct exchange *x = ((struct follower *)ctx)->x;
 
 	if (who->provider[0])
 		head_add(&x->head, "X-Provider", who->provider);
 	if (who->model[0])
 		head_add(&x->head, "X-Model", who->model);
 	return remember_begin_stream(x);
+}
+
+/* Would this caller, too, have been answered by them? The leader may have others stand in, and be
+ * allowed more: its chain of models and who pays are no part of the key. */
+static bool accepts(void *ctx, const struct flight_who *who)
+{
+	const struct follower *f = ctx;
+	const struct plan *plan = &f->p->plan;
+
+	for (size_t i = 0; i < plan->count; i++)
+		if (strcmp(paid_model(&plan->at[i].route), who->model) == 0)
+			return policy_provider_is_allowed(&f->x->who, slice_of(who->provider));
+	return false;
 }
 
 static bool must_end(void *ctx)
@@ -43,11 +63,13 @@ static enum followed follow(
 {
 	const struct conf *c = x->front->conf;
 	struct remember *r = p->remember;
+	struct follower self = { x, p };
 	const struct follow_call call = { .client = request_sink(x->rq),
 		.stream = p->req.stream,
 		.begin = begin_following,
 		.must_end = must_end,
-		.ctx = x,
+		.accepts = accepts,
+		.ctx = &self,
 		.heartbeat_ms = conf_int(c, CONF_HEARTBEAT),
 		.client_stall_ms = conf_int(c, CONF_CLIENT_STALL),
 		.deadline_mono_ms = x->started_us / 1000 + conf_int(c, CONF_DEADLINE) };

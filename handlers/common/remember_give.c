@@ -68,19 +68,22 @@ void remember_set_state(
 
 /* ---- an answer that is there ---- */
 
-/* What it costs the caller: nothing, or all of it where each is to pay for a shared call. */
-static int64_t price(const struct exchange *x, const struct found *f)
+/* What it costs the caller: nothing, or all of it where each is to pay for a shared call; but no
+ * more than was reserved, which a leader may have been allowed. */
+static int64_t price(const struct exchange *x, const struct paid *p, const struct found *f)
 {
-	return f->event == CACHE_COALESCED &&
-			       conf_int(x->front->conf, CONF_COALESCE_BILL) == BILL_EACH
-		       ? f->entry.saved_microusd
-		       : 0;
+	int64_t cost = f->entry.saved_microusd, most = p->admission.microusd;
+
+	if (f->event != CACHE_COALESCED ||
+		conf_int(x->front->conf, CONF_COALESCE_BILL) != BILL_EACH)
+		return 0;
+	return most && cost > most ? most : cost;
 }
 
 void remember_settle(struct exchange *x, struct paid *p, const struct found *f)
 {
 	static const struct usage none = { .state = USAGE_NONE };
-	struct cost cost = { .microusd = price(x, f) };
+	struct cost cost = { .microusd = price(x, p, f) };
 	struct err e;
 	const struct settle_facts facts = { .identity = &x->who,
 		.provider = f->entry.provider,
@@ -175,14 +178,24 @@ void remember_end_stream(struct exchange *x, enum sink_state state, struct slice
 	exchange_note(x, 200, rc);
 }
 
+/* A remembered answer takes no longer than one that is made. */
+static bool must_hurry(void *ctx)
+{
+	const struct exchange *x = ctx;
+
+	return front_must_end() ||
+	       clock_mono_ms() >= x->started_us / 1000 + conf_int(x->front->conf, CONF_DEADLINE);
+}
+
 static enum err_code give_stream(
 	struct exchange *x, struct paid *p, const struct found *f, struct err *e)
 {
 	const struct conf *c = x->front->conf;
-	int64_t pace_ms =
-		conf_int(c, CONF_CACHE_REPLAY) == REPLAY_PACED && f->event != CACHE_COALESCED
-			? conf_int(c, CONF_CACHE_PACE)
-			: 0;
+	bool paced = conf_int(c, CONF_CACHE_REPLAY) == REPLAY_PACED && f->event != CACHE_COALESCED;
+	const struct replay how = { .pace_ms = paced ? conf_int(c, CONF_CACHE_PACE) : 0,
+		.stall_ms = exchange_patience_ms(x),
+		.must_hurry = must_hurry,
+		.ctx = x };
 	struct buf made = { .data = NULL },
 		   ending = { .max_bytes = f->entry.usage.len + REMEMBER_EXTRA };
 	struct slice events;
@@ -195,8 +208,7 @@ static enum err_code give_stream(
 		write_ending(p, &f->entry, events, &ending);
 		state = remember_begin_stream(x);
 		if (state != SINK_GONE)
-			state = replay_events(
-				request_sink(x->rq), events, pace_ms, exchange_patience_ms(x));
+			state = replay_events(request_sink(x->rq), events, &how);
 		remember_end_stream(x, state, buf_slice(&ending));
 	}
 	buf_fini(&made);
@@ -240,7 +252,7 @@ enum err_code remember_give(struct exchange *x, struct paid *p, const struct fou
 		return rc;
 	}
 	x->provider = NULL; /* nobody was asked */
-	remember_set_state(x, p->remember, f->event, f->entry.saved_microusd);
+	remember_set_state(x, p->remember, f->event, f->entry.saved_microusd - x->cost_microusd);
 	return ERR_OK;
 }
 
@@ -255,5 +267,5 @@ void remember_give_ending(
 	remember_end_stream(x, SINK_OK, buf_slice(&ending));
 	buf_fini(&ending);
 	x->provider = NULL;
-	remember_set_state(x, p->remember, f->event, f->entry.saved_microusd);
+	remember_set_state(x, p->remember, f->event, f->entry.saved_microusd - x->cost_microusd);
 }

@@ -8,13 +8,14 @@ import threading
 import time
 from decimal import Decimal
 
+import routes
 import servers
 from client import Exchange, Told, call
 from harness import handlers, test, wait_for
 from t_account import make_key
 from t_keys import tollgate
 from t_log import lines_of
-from t_money import balance, exact_cost, line_of, new_user
+from t_money import balance, exact_cost, line_of, new_member, new_org, new_user
 from talk import PATH, ask, check_stream, expect_error
 
 servers.PROFILES["cache-short"] = {"GATEWAY_CACHE_TTL": "2", "GATEWAY_CACHE_MAX_ANSWER": "1m"}
@@ -30,6 +31,7 @@ servers.PROFILES["cache-cool"] = {
     "GATEWAY_CACHE_MAX_TEMPERATURE": "0.5",
     "GATEWAY_CACHE_TOOL_CALLS": "on",
 }
+routes.profile("routes-cache", GATEWAY_CACHE_TTL="300", GATEWAY_COALESCE="on")
 servers.PROFILES["coalesce-each"] = {
     "GATEWAY_CACHE_TTL": "0",
     "GATEWAY_COALESCE": "on",
@@ -246,6 +248,9 @@ def settings_say_which_temperature_and_whether_tools(site):
     same_but_usage(whole[0].json(), whole[1].json())
     told = tell(site, body)
     assert state(told) == "HIT" and told.finish() == ["tool_calls"]
+    body = {"model": "openai/text-embedding-3-small", "input": fresh()}
+    again = [call(site.port, "POST", "/v1/embeddings", site.auth(), body) for _ in range(2)]
+    assert [state(r) for r in again] == ["MISS", "HIT"], "an embedding has no temperature"
 
 
 @test("lighttpd", profile="cache")
@@ -337,9 +342,11 @@ def answers_may_be_kept_in_memory(site):
 @test("lighttpd", profile="cache")
 def the_operator_sees_and_purges(site):
     body = ask("tokens=3", text=fresh())
+    stored = json.loads(tollgate(site, "cache", "stats", "--json"))["stored"]
     key = send(site, body).header("X-Cache-Key")
     assert state(send(site, body)) == "HIT"
     stats = json.loads(tollgate(site, "cache", "stats", "--json"))
+    assert stats["stored"] == stored + 1, stats
     assert stats["entries"] >= 1 and stats["hits"] >= 1 and stats["misses"] >= 1, stats
     assert key[:12] in tollgate(site, "cache", "list")
     assert "gpt-4o-mini" in tollgate(site, "cache", "show", key)
@@ -449,6 +456,33 @@ def when_the_first_client_leaves_the_call_goes_on_for_the_others(site):
     assert told.text() == " ".join(f"t{i}" for i in range(15))
     assert asked(site) == 1
     assert state(send(site, {k: v for k, v in body.items() if k != "stream"})) == "HIT"
+
+
+@test("lighttpd", profile="routes-cache")
+def nobody_follows_to_a_model_or_provider_that_is_not_theirs(site):
+    """A leader's stand-in is the answer of those only who may have it, and asked for it."""
+    slug, _ = new_org(site, "stand-in")
+    leader = new_member(site, slug, "wide")
+    other = new_member(site, slug, "narrow")
+    large = "google/gemini-3-pro-preview"
+    for stream in (True, False):
+        site.fake.reset()
+        cue = routes.at(openai="status=503", vercel="status=503", openrouter="status=503",
+                        google="ttft=1500 tokens=5")
+        body = ask(cue, model=routes.fresh(), text=fresh(), stream=stream)
+        done = []
+
+        def lead():
+            done.append(call(site.port, "POST", PATH, leader, dict(body, models=[large])))
+
+        first = threading.Thread(target=lead)
+        first.start()
+        wait_for("the stand-in is asked", 5, lambda: site.fake.at("google"))
+        follower = call(site.port, "POST", PATH, other, body)
+        first.join()
+        assert done[0].status == 200 and done[0].header("X-Model") == large, done[0].headers
+        assert follower.status == 503, (follower.status, follower.headers, follower.body[:300])
+    site.healthy()
 
 
 @test("lighttpd", profile="cache")

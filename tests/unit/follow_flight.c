@@ -141,6 +141,35 @@ static void a_client_that_reads_a_whole_answer_is_told_nothing_before(void **sta
 	assert_true(slice_eq(a.entry.body, entry.body));
 }
 
+static bool only_other(void *ctx, const struct flight_who *who)
+{
+	(void)ctx;
+	return strcmp(who->provider, "other") == 0;
+}
+
+static void whose_answer_is_not_accepted_is_not_heard(void **state)
+{
+	(void)state;
+	a.call.accepts = only_other;
+	say_both();
+	assert_int_equal(follow(), FOLLOW_LOST_SILENT);
+	assert_int_equal(a.client.heads, 0);
+	assert_int_equal(a.spoken.len, 0);
+	flight_end(leader, &entry);
+}
+
+static void nor_is_it_when_it_comes_in_one_piece(void **state)
+{
+	struct cache_entry whole = entry;
+
+	(void)state;
+	a.call.accepts = only_other;
+	whole.form = CACHE_WHOLE;
+	flight_end(leader, &whole);
+	assert_int_equal(follow(), FOLLOW_LOST_SILENT);
+	assert_int_equal(a.client.heads, 0);
+}
+
 static void an_answer_in_one_piece_is_the_callers_to_give(void **state)
 {
 	struct cache_entry whole = entry;
@@ -285,6 +314,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(the_client_gets_the_leaders_events_once_and_the_caller_its_entry),
 		TEST(a_client_that_reads_a_whole_answer_is_told_nothing_before),
+		TEST(whose_answer_is_not_accepted_is_not_heard),
+		TEST(nor_is_it_when_it_comes_in_one_piece),
 		TEST(an_answer_in_one_piece_is_the_callers_to_give),
 		TEST(a_silent_leaders_follower_sends_heartbeats_that_name_nobody),
 		TEST(a_client_that_is_slow_gets_everything),

@@ -55,7 +55,7 @@ static void begin(struct tee *t)
 {
 	const struct sink_head head = { .status = 200,
 		.content_type = "text/event-stream",
-		.extra = SLICE("X-Request-Id: x\r\nX-Provider: openai\r\nX-Model: openai/m\r\n"),
+		.extra = SLICE("X-Request-Id: x\r\n"),
 		.streaming = true };
 
 	assert_int_equal(sink_begin(&t->sink, &head), SINK_OK);
@@ -81,10 +81,30 @@ static void events_are_kept_and_comments_are_not(void **state)
 	assert_true(slice_is(buf_slice(&flight.events), ONE TWO));
 	assert_true(slice_is(buf_slice(&client.got), ": ok\n\n" ONE "\n: keep-alive\n\n" TWO));
 	assert_int_equal(flight.begun, 1);
-	assert_string_equal(flight.who.provider, "openai");
-	assert_string_equal(flight.who.model, "openai/m");
 	assert_true(sink_has_begun(&t.sink));
 	assert_false(tee_client_is_gone(&t));
+	tee_fini(&t);
+	buf_fini(&client.got);
+}
+
+/* As when a heartbeat had to go out before. */
+static void who_answers_is_told_though_the_head_names_nobody(void **state)
+{
+	struct played_sink client = played_sink();
+	struct tee t;
+
+	(void)state;
+	tee_init(&t, &client.sink, FLIGHT, true, 1000);
+	begin(&t);
+	assert_int_equal(sink_write(&t.sink, SLICE(": keep-alive\n\n")), SINK_OK);
+	tee_set_who(&t, "openai", "openai/m");
+	assert_int_equal(sink_write(&t.sink, SLICE(ONE)), SINK_OK);
+	assert_string_equal(flight.who.provider, "openai");
+	assert_string_equal(flight.who.model, "openai/m");
+	tee_set_who(&t, "other", "other/m"); /* who goes on with it */
+	assert_int_equal(sink_write(&t.sink, SLICE(TWO)), SINK_OK);
+	assert_int_equal(flight.begun, 1);
+	assert_string_equal(flight.who.provider, "openai");
 	tee_fini(&t);
 	buf_fini(&client.got);
 }
@@ -163,15 +183,42 @@ static void too_much_is_not_kept_but_goes_out(void **state)
 	buf_fini(&client.got);
 }
 
+static enum sink_state replay(struct played_sink *client, int64_t pace_ms, int64_t stall_ms)
+{
+	const struct replay how = { .pace_ms = pace_ms, .stall_ms = stall_ms };
+
+	return replay_events(&client->sink, SLICE(ONE TWO), &how);
+}
+
+static bool after_the_first(void *ctx)
+{
+	return ((const struct played_sink *)ctx)->writes >= 1;
+}
+
+static void a_replay_without_time_makes_no_pauses(void **state)
+{
+	struct played_sink client = played_sink();
+	/* Longer than any test may take. */
+	const struct replay how = {
+		.pace_ms = 3600000, .stall_ms = 1, .must_hurry = after_the_first, .ctx = &client
+	};
+
+	(void)state;
+	assert_int_equal(replay_events(&client.sink, SLICE(ONE TWO TWO), &how), SINK_OK);
+	assert_int_equal(client.writes, 2);
+	assert_true(slice_is(buf_slice(&client.got), ONE TWO TWO));
+	buf_fini(&client.got);
+}
+
 static void a_replay_writes_all_at_once_or_event_by_event(void **state)
 {
 	struct played_sink client = played_sink();
 
 	(void)state;
-	assert_int_equal(replay_events(&client.sink, SLICE(ONE TWO), 0, 1000), SINK_OK);
+	assert_int_equal(replay(&client, 0, 1000), SINK_OK);
 	assert_int_equal(client.writes, 1);
 	client.writes = 0;
-	assert_int_equal(replay_events(&client.sink, SLICE(ONE TWO), 1, 1000), SINK_OK);
+	assert_int_equal(replay(&client, 1, 1000), SINK_OK);
 	assert_int_equal(client.writes, 2);
 	assert_true(slice_is(buf_slice(&client.got), ONE TWO ONE TWO));
 	buf_fini(&client.got);
@@ -183,13 +230,13 @@ static void a_replay_waits_for_a_slow_client_and_not_for_one_that_left(void **st
 
 	(void)state;
 	client.full_for = 2;
-	assert_int_equal(replay_events(&client.sink, SLICE(ONE TWO), 1, 5000), SINK_OK);
+	assert_int_equal(replay(&client, 1, 5000), SINK_OK);
 	assert_int_equal(client.full_for, 0);
 	client.full_for = -1;
-	assert_int_equal(replay_events(&client.sink, SLICE(ONE TWO), 1, 20), SINK_GONE);
+	assert_int_equal(replay(&client, 1, 20), SINK_GONE);
 	client.full_for = 0;
 	client.gone_at = 1;
-	assert_int_equal(replay_events(&client.sink, SLICE(ONE TWO), 1, 5000), SINK_GONE);
+	assert_int_equal(replay(&client, 1, 5000), SINK_GONE);
 	buf_fini(&client.got);
 }
 
@@ -197,11 +244,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(events_are_kept_and_comments_are_not, reset),
+		cmocka_unit_test_setup(who_answers_is_told_though_the_head_names_nobody, reset),
 		cmocka_unit_test_setup(who_nobody_follows_ends_with_its_client, reset),
 		cmocka_unit_test_setup(who_is_followed_goes_on_without_its_client, reset),
 		cmocka_unit_test_setup(nobody_waits_for_a_slow_client_but_the_provider, reset),
 		cmocka_unit_test_setup(too_much_is_not_kept_but_goes_out, reset),
 		cmocka_unit_test(a_replay_writes_all_at_once_or_event_by_event),
+		cmocka_unit_test(a_replay_without_time_makes_no_pauses),
 		cmocka_unit_test_teardown(
 			a_replay_waits_for_a_slow_client_and_not_for_one_that_left, reset),
 	};
