@@ -14,6 +14,11 @@
 
 /* ---- what operations decide ---- */
 
+static int64_t sooner(int64_t a_ms, int64_t b_ms)
+{
+	return a_ms < b_ms ? a_ms : b_ms;
+}
+
 void pump_look_by(struct pump *p, int64_t time_ms)
 {
 	if (p->scan_due_ms > time_ms)
@@ -33,7 +38,8 @@ bool pump_goes_on(struct pump *p, struct transfer *t, enum job_next next)
 		if (!t->full && j->client) {
 			t->full = true;
 			t->full_since_ms = p->now_ms;
-			pump_look_by(p, p->now_ms + j->client_stall_ms);
+			t->room_due_ms = p->now_ms + ROOM_MS;
+			pump_look_by(p, sooner(t->room_due_ms, p->now_ms + j->client_stall_ms));
 			pump_watch(p, t);
 		}
 		return true;
@@ -258,17 +264,22 @@ static int64_t look_at_room(struct pump *p, struct transfer *t)
 {
 	struct job *j = t->job;
 
+	/* Not the descriptor alone says so: a sink whose answer others come to share waits for its
+	 * client no longer. */
+	if (p->now_ms >= t->room_due_ms) {
+		t->room_due_ms = p->now_ms + ROOM_MS;
+		pump_on_client(p, t, EPOLLOUT);
+		if (t->dead || !t->job)
+			return INT64_MAX;
+		if (!t->full)
+			return p->now_ms + SCAN_MS;
+	}
 	if (p->now_ms < t->full_since_ms + j->client_stall_ms)
-		return t->full_since_ms + j->client_stall_ms;
+		return sooner(t->full_since_ms + j->client_stall_ms, t->room_due_ms);
 	pump_end(p, t,
 		err_set(&j->err, ERR_CLIENT_GONE,
 			"the client took nothing for too long (GATEWAY_CLIENT_STALL)"));
 	return INT64_MAX;
-}
-
-static int64_t sooner(int64_t a_ms, int64_t b_ms)
-{
-	return a_ms < b_ms ? a_ms : b_ms;
 }
 
 static int64_t look_at(struct pump *p, struct transfer *t, int64_t drain_ms)

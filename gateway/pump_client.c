@@ -44,6 +44,8 @@ void pump_take_client(struct pump *p, struct transfer *t, struct sink *client)
 	if (!t->full)
 		return;
 	t->full_since_ms = g->full_since_ms ? g->full_since_ms : p->now_ms;
+	t->room_due_ms = p->now_ms + ROOM_MS;
+	pump_look_by(p, t->room_due_ms);
 	pump_look_by(p, t->full_since_ms + j->client_stall_ms);
 	pump_watch(p, t);
 }

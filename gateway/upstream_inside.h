@@ -20,6 +20,7 @@
 #define EVENT_FD(what) ((int)((what) >> 2))
 
 #define SCAN_MS 100 /* deadlines are looked at this often at most */
+#define ROOM_MS 250 /* a sink that was full is asked this often, whatever its descriptor says */
 #define LINGER_MS \
 	1000 /* how long the end of a finished answer is awaited, to keep the connection */
 #define LINGER_BYTES    (64 << 10)
@@ -45,7 +46,7 @@ struct transfer {
 	struct transfer *next_overtaken;
 	int64_t linger_until_ms;
 	uint64_t linger_bytes;
-	int64_t started_ms, last_byte_ms, last_write_ms, full_since_ms;
+	int64_t started_ms, last_byte_ms, last_write_ms, full_since_ms, room_due_ms;
 	uint32_t watching; /* epoll bits set on the client's descriptor, 0 = not in epoll */
 	int client_fd;
 	bool head_done, body_begun, full, paused;

@@ -458,6 +458,23 @@ def when_the_first_client_leaves_the_call_goes_on_for_the_others(site):
     assert state(send(site, {k: v for k, v in body.items() if k != "stream"})) == "HIT"
 
 
+@test("lighttpd", profile="cache")
+def a_first_client_that_takes_nothing_holds_back_nobody(site):
+    # More than sockets and web server take, less than may be shared.
+    body = dict(ask("tokens=25000", text=fresh()), stream=True)
+    with Exchange(site.port) as first:
+        first.request("POST", PATH, site.auth(), body)
+        first.read_head()
+        wait_for("the provider is asked", 5, lambda: asked(site))
+        time.sleep(1)  # until its provider's transfer is paused for it
+        begun = time.monotonic()
+        told = tell(site, body)
+        assert time.monotonic() - begun < 15, "GATEWAY_CLIENT_STALL is two minutes"
+    check_stream(told)
+    assert state(told) == "COALESCED"
+    assert asked(site) == 1
+
+
 @test("lighttpd", profile="routes-cache")
 def nobody_follows_to_a_model_or_provider_that_is_not_theirs(site):
     """A leader's stand-in is the answer of those only who may have it, and asked for it."""
