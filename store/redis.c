@@ -234,14 +234,6 @@ static bool is_unable(struct slice text)
 	return false;
 }
 
-/* What Redis says of the arguments of a command is not for a log. */
-static struct slice without_arguments(struct slice text)
-{
-	const char *at = text.len ? memmem(text.ptr, text.len, ", with args", 11) : NULL;
-
-	return slice_first(text, at ? (size_t)(at - text.ptr) : 200);
-}
-
 static void judge(struct round *o, struct errand *it)
 {
 	struct slice text = it->reply->value.text;
@@ -253,7 +245,7 @@ static void judge(struct round *o, struct errand *it)
 	it->done = it->reply->value.kind != REDIS_ERROR || !is_unable(text);
 	if (it->done)
 		return;
-	rc = err_set(&why, ERR_STORE, "it answers %.*s", SLICE_ARG(without_arguments(text)));
+	rc = err_set(&why, ERR_STORE, "it answers %.*s", SLICE_ARG(redis_without_arguments(text)));
 	if (mode == REDIS_CLUSTER && !o->fixed &&
 		(slice_starts(text, "MOVED ") || slice_starts(text, "ASK "))) {
 		bool asking = slice_starts(text, "ASK ");
@@ -392,7 +384,7 @@ static enum err_code judge_one(const struct redis *r, const struct redis_reply *
 	if (out->value.kind != REDIS_ERROR)
 		return ERR_OK;
 	return err_set(e, ERR_IO, "Redis at %s answers %.*s", r->target.where,
-		SLICE_ARG(without_arguments(out->value.text)));
+		SLICE_ARG(redis_without_arguments(out->value.text)));
 }
 
 enum err_code redis_call(struct redis *r, const struct slice *words, size_t n, size_t key,

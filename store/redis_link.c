@@ -230,8 +230,23 @@ static enum err_code add_hello(
 	return rc;
 }
 
-static enum err_code judge(const struct redis_value *v, bool is_role, struct err *e)
+struct slice redis_without_arguments(struct slice text)
 {
+	const char *at = text.len ? memmem(text.ptr, text.len, ", with args", 11) : NULL;
+
+	return slice_first(text, at ? (size_t)(at - text.ptr) : 200);
+}
+
+static bool repeats(struct slice text, const char *secret)
+{
+	return *secret && text.len && memmem(text.ptr, text.len, secret, strlen(secret));
+}
+
+static enum err_code judge(
+	const struct redis_value *v, const struct redis_target *t, bool is_role, struct err *e)
+{
+	struct slice text = redis_without_arguments(v->text);
+
 	/* Who may not ask for it finds out by READONLY. */
 	if (is_role && v->kind == REDIS_ERROR && slice_starts(v->text, "NOPERM"))
 		return ERR_OK;
@@ -241,7 +256,10 @@ static enum err_code judge(const struct redis_value *v, bool is_role, struct err
 			return err_set(e, ERR_STORE, "it refuses the user or the password");
 		if (slice_starts(v->text, "NOAUTH"))
 			return err_set(e, ERR_STORE, "it wants a password");
-		return err_set(e, ERR_STORE, "it answers %.*s", SLICE_ARG(v->text));
+		/* A server without AUTH says with which words it was called. */
+		if (t && (repeats(text, t->user) || repeats(text, t->password)))
+			return err_set(e, ERR_STORE, "it answers an error that repeats who we are");
+		return err_set(e, ERR_STORE, "it answers %.*s", SLICE_ARG(text));
 	}
 	if (is_role && v->kind == REDIS_ARRAY && v->count && !slice_is(v->items[0].text, "master"))
 		return err_set(e, ERR_STORE, "it is no master");
@@ -265,7 +283,7 @@ static enum err_code greet(struct redis_link *l, const struct redis_link_conf *c
 
 		rc = redis_link_read(l, deadline_mono_ms, &reply, e);
 		if (!rc)
-			rc = judge(&reply.value, conf->needs_master && !l->awaits, e);
+			rc = judge(&reply.value, conf->target, conf->needs_master && !l->awaits, e);
 		redis_reply_fini(&reply);
 	}
 	return rc;

@@ -38,6 +38,9 @@ MUST_CHECK enum err_code redis_link_read(
  * was not closed at the other end? */
 bool redis_link_is_clean(struct redis_link *l);
 
+/* An error without the arguments that it repeats, and not too long for a message. */
+struct slice redis_without_arguments(struct slice text);
+
 /* For a list of those that wait for use. */
 struct redis_link **redis_link_next(struct redis_link *l);
 int64_t *redis_link_idle_since_ms(struct redis_link *l);

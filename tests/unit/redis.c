@@ -231,6 +231,26 @@ static void the_password_opens_and_is_said_by_nobody(void **state)
 	redis_rig_stop(&rig);
 }
 
+/* Tried: fails when its words are passed on. */
+static void a_server_that_repeats_who_calls_is_not_quoted(void **state)
+{
+	struct redis_rig rig = { .more = "rename-command AUTH \"\"" };
+	struct redis_reply reply;
+	struct redis *r;
+	char url[300];
+
+	(void)state;
+	assert_true(redis_rig_start(&rig));
+	snprintf(url, sizeof(url), "unix://ana-SECRET:anas-SECRET@%s", rig.path);
+	r = redis_of(url, LONG_MS);
+	assert_int_equal(call(r, "SET a b", &reply), ERR_STORE);
+	redis_reply_fini(&reply);
+	assert_non_null(strstr(err.message, "unknown command"));
+	assert_null(strstr(err.message, "SECRET"));
+	redis_close(r);
+	redis_rig_stop(&rig);
+}
+
 /* ---- a server that is not well ---- */
 
 static void a_server_that_is_killed_is_found_again_with_what_it_kept(void **state)
@@ -471,6 +491,7 @@ int main(void)
 		cmocka_unit_test(the_number_of_a_database_counts),
 		cmocka_unit_test(threads_share_it_and_lose_nothing),
 		cmocka_unit_test(the_password_opens_and_is_said_by_nobody),
+		cmocka_unit_test(a_server_that_repeats_who_calls_is_not_quoted),
 		cmocka_unit_test(a_server_that_is_killed_is_found_again_with_what_it_kept),
 		cmocka_unit_test(a_call_under_way_ends_with_the_server),
 		cmocka_unit_test(nothing_is_carried_out_twice_and_nothing_confirmed_is_lost),
