@@ -18,9 +18,9 @@
  * Errors: ERR_STORE: it cannot be reached, or did not answer in time: the call may or may not have
  *   been carried out, and the message names host and port, never user or password. ERR_IO: Redis
  *   answered with an error, whose text is in the message.
- * After a failure to connect, or three answers out of time, nobody tries again for REDIS_PAUSE_MS:
- *   calls fail at once. Then one call tries.
- * TLS: a certificate must be for the host of the URL, or for what Sentinel or cluster call a node.
+ * After a failure to connect, or three answers out of time (one, if there never was another),
+ * nobody tries again for REDIS_PAUSE_MS: calls fail at once. Then one call tries. TLS: a
+ * certificate must be for the host of the URL, or for what Sentinel or cluster call a node.
  * Blocking: up to timeout_ms a call, all reconnecting included. Threads: any. Never fork with one.
  */
 #ifndef STORE_REDIS_H

@@ -30,7 +30,9 @@ struct redis_node {
 	struct redis_link *idle;
 	size_t idle_n;
 	struct redis_pause pause;
-	unsigned late; /* answers out of time since the last one in time */
+	unsigned late;     /* answers out of time since the last one in time */
+	bool has_answered; /* ever: to who begins while it hangs, one answer out of time is enough
+			    */
 };
 
 struct redis {

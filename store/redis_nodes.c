@@ -135,11 +135,13 @@ void redis_node_give(struct redis *r, size_t node, struct redis_link *l, bool an
 	pthread_mutex_lock(&r->lock);
 	if (answered) {
 		n->late = 0;
+		n->has_answered = true;
 		redis_pause_end(&n->pause);
-	} else if (++n->late >= REDIS_LATE_MAX) {
+	} else if (++n->late >= REDIS_LATE_MAX || !n->has_answered) {
 		struct err why;
 
-		why.code = err_set(&why, ERR_STORE, "it did not answer %u times", n->late);
+		why.code = err_set(&why, ERR_STORE, "it did not answer");
+		n->late = REDIS_LATE_MAX;
 		redis_say(&n->at, &why);
 		redis_pause_begin(&n->pause, &why);
 	}

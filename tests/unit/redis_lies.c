@@ -25,13 +25,54 @@ static void a_connection_whose_answer_is_late_is_left(void **state)
 
 	(void)state;
 	played_start(&p);
+	played_says(&p, "+then\r\n", 7);
 	r = redis_of(p.url, 6 * SHORT_MS);
+	assert_string_equal(said(r, "GET a"), "then");
+	played_says(&p, NULL, 0);
 	assert_string_equal(said(r, "GET a"), "store");
 	played_says(&p, "+now\r\n", 6);
 	assert_string_equal(said(r, "GET b"), "now");
 	assert_int_equal(p.accepted, 2);
 	assert_string_equal(said(r, "GET c"), "now");
 	assert_int_equal(p.accepted, 2);
+	redis_close(r);
+	played_stop(&p);
+}
+
+/* As a CGI program does for each request. Tried: fails when it may be late three times. */
+static void who_begins_while_it_hangs_waits_once(void **state)
+{
+	struct played p = { .fd = -1 };
+	struct redis *r;
+
+	(void)state;
+	played_start(&p);
+	r = redis_of(p.url, SHORT_MS);
+	for (int i = 0; i < 3; i++)
+		assert_string_equal(said(r, "GET a"), "store");
+	assert_int_equal(p.accepted, 1);
+	played_says(&p, "+now\r\n", 6);
+	assert_true(says_at_last(r, "GET a", "now"));
+	redis_close(r);
+	played_stop(&p);
+}
+
+/* Tried: fails when an error quotes what came. */
+static void an_error_that_repeats_the_password_is_not_passed_on(void **state)
+{
+	static const char said_back[] = "-ERR the password hunter2 is too short\r\n";
+	struct played p = { .fd = -1 };
+	struct redis *r;
+	char url[128];
+
+	(void)state;
+	played_start(&p);
+	played_says(&p, said_back, strlen(said_back));
+	snprintf(url, sizeof(url), "unix://:hunter2@%s", p.path);
+	r = redis_of(url, LONG_MS);
+	assert_string_equal(said(r, "GET a"), "store");
+	assert_non_null(strstr(err.message, "repeats"));
+	assert_null(strstr(err.message, "hunter2"));
 	redis_close(r);
 	played_stop(&p);
 }
@@ -96,12 +137,14 @@ static void what_is_no_answer_ends_the_connection_and_nothing_else(void **state)
 		BAD("*2147483647\r\n"), BAD("*1048577\r\n"), BAD("$abc\r\n"),
 		BAD(DEEP8 DEEP8 DEEP8 "+x\r\n"), BAD("*3\r\n*1000000\r\n"), BAD("\r\n"),
 		BAD("+OK\r\n+unasked\r\n"), BAD("$5\r\nab"), BAD("*2\r\n+a\r\n"), BAD("") };
-	struct played p = { .fd = -1, .hangs_up = true };
+	struct played p = { .fd = -1 };
 	struct redis *r;
 
 	(void)state;
 	played_start(&p);
+	played_says(&p, "$4\r\ngood\r\n", 10);
 	r = redis_of(p.url, LONG_MS);
+	assert_string_equal(said(r, "GET a"), "good");
 	for (size_t i = 0; i < sizeof(answers) / sizeof(*answers); i++) {
 		const char *is;
 
@@ -190,6 +233,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_call_that_broke_off_is_not_sent_again),
 		cmocka_unit_test(a_connection_whose_answer_is_late_is_left),
+		cmocka_unit_test(who_begins_while_it_hangs_waits_once),
+		cmocka_unit_test(an_error_that_repeats_the_password_is_not_passed_on),
 		cmocka_unit_test(a_server_that_cannot_serve_now_is_as_good_as_gone),
 		cmocka_unit_test(after_a_failure_to_connect_nobody_tries_for_a_while),
 		cmocka_unit_test(what_is_no_answer_ends_the_connection_and_nothing_else),
