@@ -72,6 +72,15 @@ static bool look_at(const struct ledger *l, uint64_t segment, uint64_t *bytes, i
 	return true;
 }
 
+/* Its hour begins now, not when it was written: Redis may have been away since. */
+static void note_known(const struct ledger *l, uint64_t segment)
+{
+	char path[HOME_PATH_MAX];
+
+	if (journal_path(&l->journal, segment, path, NULL) == ERR_OK)
+		(void)utimensat(AT_FDCWD, path, NULL, 0);
+}
+
 bool outbox_may_remove(const struct ledger *l, uint64_t segment)
 {
 	uint64_t unknown = first_unknown(l), bytes;
@@ -184,7 +193,10 @@ static enum err_code ship_segment(struct outbox *o, bool *ended, struct err *e)
 	*ended = s.closed;
 	o->at.segment = s.closed ? segment + 1 : segment;
 	o->at.offset = s.closed ? 0 : s.offset;
-	return flush(o, e);
+	rc = flush(o, e);
+	if (!rc && s.closed)
+		note_known(o->l, segment);
+	return rc;
 }
 
 /* ---- from where ---- */
