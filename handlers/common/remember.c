@@ -290,7 +290,7 @@ static bool make_entry(
 	int64_t ttl_ms =
 		r->wish.ttl_ms >= 0 ? r->wish.ttl_ms : conf_int(x->front->conf, CONF_CACHE_TTL);
 
-	if (!t->answered || r->spoken.len)
+	if (!t->answered || r->spoken.len || !buf_ok(&res->hit_usage))
 		return false;
 	*entry = (struct cache_entry){ .made_ms = now_ms,
 		.expires_ms = now_ms + ttl_ms,
