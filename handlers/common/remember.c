@@ -262,8 +262,7 @@ void remember_stop(struct paid *p)
 	r->flight = NULL;
 }
 
-/* The whole answer with the usage that a hit has. */
-static bool put_hit_usage(struct slice json, struct slice usage, struct buf *out)
+bool remember_put_usage(struct slice json, struct slice usage, struct buf *out)
 {
 	struct json_value old = json_get((struct json_value){ JSON_OBJECT, json }, "usage");
 	size_t cut = old.kind == JSON_ABSENT ? 0 : (size_t)(old.raw.ptr - json.ptr);
@@ -305,7 +304,7 @@ static bool make_entry(
 	str_copy_cut(entry->finish_reason, sizeof(entry->finish_reason), res->finish_reason);
 	if (p->req.stream)
 		return buf_ok(&r->tee.events) && r->tee.events.len;
-	if (!put_hit_usage(buf_slice(&res->answer.json), entry->usage, whole))
+	if (!remember_put_usage(buf_slice(&res->answer.json), entry->usage, whole))
 		return false;
 	entry->body = buf_slice(whole);
 	return true;

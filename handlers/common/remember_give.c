@@ -80,6 +80,41 @@ static int64_t price(const struct exchange *x, const struct paid *p, const struc
 	return most && cost > most ? most : cost;
 }
 
+/* An answer that says what its caller pays for it, where that is not nothing. */
+struct priced {
+	struct found found;
+	struct buf usage, body;
+};
+
+/* Without memory it stays as it is. */
+static void put_price(
+	const struct exchange *x, const struct paid *p, const struct found *f, struct priced *out)
+{
+	static const char free_end[] = "\"cost\":0}"; /* of the usage of a hit */
+	int64_t microusd = price(x, p, f);
+	struct cache_entry *entry = &out->found.entry;
+	struct slice usage = f->entry.usage;
+
+	*out = (struct priced){ .found = *f, .usage = { .max_bytes = usage.len + 64 } };
+	if (!microusd || !slice_ends(usage, free_end))
+		return;
+	buf_slice_append(&out->usage, slice_first(usage, usage.len - 2));
+	cost_write_usd((cost_wide)microusd * 1000000, &out->usage);
+	buf_char(&out->usage, '}');
+	if (!buf_ok(&out->usage))
+		return;
+	entry->usage = buf_slice(&out->usage);
+	if (entry->form == CACHE_WHOLE &&
+		remember_put_usage(f->entry.body, entry->usage, &out->body))
+		entry->body = buf_slice(&out->body);
+}
+
+static void priced_fini(struct priced *p)
+{
+	buf_fini(&p->usage);
+	buf_fini(&p->body);
+}
+
 void remember_settle(struct exchange *x, struct paid *p, const struct found *f)
 {
 	static const struct usage none = { .state = USAGE_NONE };
@@ -240,11 +275,15 @@ static enum err_code give_whole(
 enum err_code remember_give(struct exchange *x, struct paid *p, const struct found *f)
 {
 	size_t head_bytes = x->head.len;
+	struct priced priced;
 	struct err e;
 	enum err_code rc;
 
 	tell_found(x, p, f);
-	rc = p->req.stream ? give_stream(x, p, f, &e) : give_whole(x, p, f, &e);
+	put_price(x, p, f, &priced);
+	rc = p->req.stream ? give_stream(x, p, &priced.found, &e)
+			   : give_whole(x, p, &priced.found, &e);
+	priced_fini(&priced);
 	if (rc) {
 		log_line(LOG_WARN, "%s: a remembered answer is of no use: %s", x->request_id,
 			e.message);
@@ -260,12 +299,15 @@ void remember_give_ending(
 	struct exchange *x, struct paid *p, const struct found *f, struct slice events)
 {
 	struct buf ending = { .max_bytes = f->entry.usage.len + REMEMBER_EXTRA };
+	struct priced priced;
 
+	put_price(x, p, f, &priced);
 	exchange_note(x, 200, ERR_OK);
 	remember_settle(x, p, f);
-	write_ending(p, &f->entry, events, &ending);
+	write_ending(p, &priced.found.entry, events, &ending);
 	remember_end_stream(x, SINK_OK, buf_slice(&ending));
 	buf_fini(&ending);
+	priced_fini(&priced);
 	x->provider = NULL;
 	remember_set_state(x, p->remember, f->event, f->entry.saved_microusd - x->cost_microusd);
 }

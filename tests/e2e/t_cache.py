@@ -15,7 +15,7 @@ from harness import handlers, test, wait_for
 from t_account import make_key
 from t_keys import tollgate
 from t_log import lines_of
-from t_money import balance, exact_cost, line_of, new_member, new_org, new_user
+from t_money import balance, billed, exact_cost, line_of, new_member, new_org, new_user
 from talk import PATH, ask, check_stream, expect_error
 
 servers.PROFILES["cache-short"] = {"GATEWAY_CACHE_TTL": "2", "GATEWAY_CACHE_MAX_ANSWER": "1m"}
@@ -527,7 +527,13 @@ def each_may_be_made_to_pay(site):
     lines = [line_of(site, r.header("X-Generation-Id")) for r in replies]
     costs = {Decimal(li["cost_usd"]) for li in lines}
     assert len(costs) == 1 and costs != {Decimal(0)}, lines
+    told = [json.loads(r.body, parse_float=Decimal)["usage"]["cost"] for r in replies]
+    assert {billed(Decimal(t)) for t in told} == costs, "each is told what it pays"
     assert before - balance(site, "--user", name) == 4 * costs.pop()
+    body = dict(ask("tokens=20 ttft=500", text=fresh()), stream_options={"include_usage": True})
+    for told in together(3, lambda i: tell(site, body)):
+        check_stream(told)
+        assert [c["usage"]["cost"] for c in told.chunks if c.get("usage")][0] > 0
 
 
 @test("lighttpd", profile="cache")
