@@ -1,5 +1,6 @@
 #include "store/share_inside.h"
 
+#include "base/clock.h"
 #include "base/crypto.h"
 #include "base/log.h"
 #include "store/fault.h"
@@ -8,9 +9,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#define ROUNDS 3 /* of fetching the whole, while others change it */
+#define ROUNDS 3     /* of fetching the whole, while others change it */
+#define SAY_MS 60000 /* what is wrong is logged so often */
 
 /* ---- opening ---- */
 
@@ -332,7 +335,10 @@ static enum err_code bring_news(struct share *s, const char *mark, struct slice 
 
 	if (news->kind == NEWS_NOTHING_THERE && mark[0])
 		return refuse_empty(s, e);
-	if (mark[0] && !share_mark_is_of(news->mark, mark))
+	/* So many are not lost in a crash: somebody put back what it was long ago. */
+	if (mark[0] &&
+		(!share_mark_is_of(news->mark, mark) ||
+			share_mark_changes(mark) >= share_mark_changes(news->mark) + SHARE_PAST))
 		return refuse_history(s, mark, news->mark, e);
 	if (!mark[0])
 		rc = refuse_own(s, e);
@@ -384,15 +390,38 @@ enum err_code share_take(struct share *s, struct err *e)
 	return take(s, SHARE_LOCK_WAIT_MS, e);
 }
 
+/* Has no process of this host said so for a while? As CGI, each request is one. When it was is told
+ * by the time of the lock's file, which nobody else writes to. */
+static bool is_time_to_say(const struct share *s)
+{
+	struct err ignored;
+	struct stat st;
+	int64_t age_ms;
+	bool is_time;
+	int fd;
+
+	if (home_lock(s->conf.home, s->conf.lock_name, 0, &fd, &ignored))
+		return false;
+	is_time = fstat(fd, &st) == 0;
+	age_ms = is_time && st.st_size ? clock_wall_ms() - (int64_t)st.st_mtime * 1000 : SAY_MS;
+	/* A clock that was set back does not silence it. */
+	is_time = is_time && (age_ms >= SAY_MS || age_ms < -SAY_MS) && pwrite(fd, "\n", 1, 0) == 1;
+	close(fd);
+	return is_time;
+}
+
 static void note_trouble(struct share *s, enum err_code rc, const struct err *e)
 {
-	bool was = atomic_exchange(&s->is_in_trouble, rc != ERR_OK);
+	bool was = atomic_load(&s->is_in_trouble);
 
-	if (rc && !was)
+	if (rc && !was && is_time_to_say(s)) {
+		atomic_store(&s->is_in_trouble, true);
 		log_line(LOG_ERROR, "%s does not follow Redis, this host's copy is used: %s",
 			s->conf.name, e->message);
-	else if (!rc && was)
+	} else if (!rc && was) {
+		atomic_store(&s->is_in_trouble, false);
 		log_line(LOG_INFO, "%s follows Redis again", s->conf.name);
+	}
 }
 
 void share_tick(struct share *s, int64_t mono_ms)

@@ -16,9 +16,9 @@
  *
  * When Redis has lost changes (a crash before its file was synced, a replica that lagged), a host
  * that has them gives them back: then the mark in Redis is one of this host's past. Any other
- * difference within a history is settled in favour of Redis. A file without a mark is nobody's
- * copy: it is never overwritten; and neither a Redis without a mark nor one in which another
- * history was begun empties a file (share_move.h).
+ * difference within a history is settled in favour of Redis, unless that lacks SHARE_PAST changes.
+ * A file without a mark is nobody's copy: it is never overwritten; and neither a Redis without a
+ * mark nor one in which another history was begun empties a file (share_move.h).
  *
  * Errors: ERR_STORE: Redis cannot be reached or has something else, the message says what to do.
  * Blocking: share_tick() and all below it for a few calls of Redis, and while a file is replaced.

@@ -167,6 +167,75 @@ static void a_user_without_the_rights_of_an_administrator_is_enough(void **state
 	in_redis("ACL DELUSER tollgate", ":1");
 }
 
+/* How many lines of the log hold these words. */
+static int logged(const char *words)
+{
+	char path[64], line[1024];
+	int n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/log", top);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		n += strstr(line, words) != NULL;
+	fclose(f);
+	return n;
+}
+
+/* As CGI, each request is a process. Tried: fails when only the process knows what it said. */
+static void that_redis_is_gone_is_not_logged_with_every_request(void **state)
+{
+	const char *words = "keys.gdbm does not follow Redis";
+	int before = logged(words);
+	struct err e;
+
+	(void)state;
+	assert_int_equal(add_user(&hosts[0], "ana", &e), ERR_OK);
+	redis_rig_kill(&rig);
+	for (int i = 0; i < 5; i++) {
+		host_reopen(&hosts[0], true);
+		host_tick(&hosts[0]);
+	}
+	assert_int_equal(logged(words), before + 1);
+	assert_true(rig_run("touch -d '2 minutes ago' %s/*.lock", hosts[0].home));
+	host_reopen(&hosts[0], true);
+	host_tick(&hosts[0]);
+	assert_int_equal(logged(words), before + 2);
+	assert_true(redis_rig_restart(&rig));
+}
+
+/* More changes than marks are kept. Tried: fails when whatever Redis has is taken over. */
+static void a_redis_put_back_to_long_ago_brings_no_revoked_key_back(void **state)
+{
+	char text[KEY_TEXT_SIZE], id[32];
+	struct key_info made, gone;
+	struct err e;
+
+	(void)state;
+	made = make_key(&hosts[0], "ci", text);
+	in_redis("COPY tg:{tg}:people before", ":1");
+	assert_int_equal(keys_revoke(hosts[0].keys, made.id, NOW, &gone, &e), ERR_OK);
+	for (int i = 0; i < SHARE_PAST; i++) {
+		snprintf(id, sizeof(id), "u%d", i);
+		assert_int_equal(add_user(&hosts[0], id, &e), ERR_OK);
+	}
+	in_redis("RENAME before tg:{tg}:people", "+OK");
+	in_redis("DEL tg:{tg}:people:log", ":1");
+	host_tick(&hosts[0]);
+	assert_int_equal(judge(&hosts[0], text), KEYS_REVOKED);
+	assert_int_equal(add_user(&hosts[0], "more", &e), ERR_STORE);
+	assert_non_null(strstr(e.message, "delete the key tg:{tg}:people there"));
+	/* As it says. */
+	in_redis("DEL tg:{tg}:people", ":1");
+	assert_int_equal(people_share_give(hosts[0].people, &(struct share_progress){ NULL, NULL },
+				 &(struct share_moved){ 0 }, &e),
+		ERR_OK);
+	host_tick(&hosts[0]);
+	assert_int_equal(judge(&hosts[0], text), KEYS_REVOKED);
+	assert_int_equal(add_user(&hosts[0], "more", &e), ERR_OK);
+}
+
 static void a_cluster_keeps_them_too(void **state)
 {
 	static struct redis_rig nodes[3];
@@ -212,8 +281,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(what_was_acknowledged_is_on_all_hosts_whoever_was_killed),
 		T(a_user_without_the_rights_of_an_administrator_is_enough),
+		T(a_redis_put_back_to_long_ago_brings_no_revoked_key_back),
 		T(a_cluster_keeps_them_too),
 		T(a_redis_that_is_killed_while_keys_change_loses_none),
+		T(that_redis_is_gone_is_not_logged_with_every_request),
 	};
 	const struct CMUnitTest none[] = { cmocka_unit_test(nothing_is_tested_without_redis) };
 
