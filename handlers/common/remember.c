@@ -310,7 +310,7 @@ static bool make_entry(
 	return true;
 }
 
-/* Only what the model that was meant has said, in one go. */
+/* Only what the model that was meant has said, in one go, and of which nothing was passed over. */
 static bool may_be_kept(struct exchange *x, const struct paid *p, const struct cache_entry *entry)
 {
 	const struct conf *c = x->front->conf;
@@ -318,7 +318,8 @@ static bool may_be_kept(struct exchange *x, const struct paid *p, const struct c
 	for (size_t i = 0; i < p->tries.count; i++)
 		if (p->tries.list[i].rescue)
 			return false;
-	return p->remember->keeps && strcmp(entry->model, paid_model(&p->plan.at[0].route)) == 0 &&
+	return p->remember->keeps && !p->tries.res.malformed &&
+	       strcmp(entry->model, paid_model(&p->plan.at[0].route)) == 0 &&
 	       entry->expires_ms > entry->made_ms &&
 	       entry->body.len <= (size_t)conf_int(c, CONF_CACHE_MAX_ANSWER) &&
 	       (p->no_output || cache_answer_is_fine(entry->form, entry->body, entry->finish_reason,

@@ -357,6 +357,10 @@ static bool answer_event(const struct answer *a, uint32_t i, struct buf *out)
 		buf_str(out, "{\"id\":\"chatcmpl-fake\",\"choices\":[{\"index\":0,\"delta\":{");
 		return true;
 	}
+	if (i + 1 == cue->noise) {
+		buf_str(out, "noise");
+		return true;
+	}
 	if (i < n) {
 		chunk_head(a, out);
 		buf_printf(out,

@@ -43,6 +43,7 @@
  *     cut=N               ends in the middle of event N + 1; with clean: HTTP ends properly there
  *     cut_utf8            ends inside a character
  *     malformed=N         event N is not JSON
+ *     noise=N             event N is a word
  *     error_event=N       an error object after N events, then the end; status=N says which
  *                         (dialects.h)
  *     bigline=SIZE        a line of this size without its end
@@ -90,7 +91,7 @@ struct cue {
 	char word[16];   /* of tokens; "" = "t" */
 	uint32_t tokens; /* 0 = the usual sentence */
 	uint32_t ttft_ms, pace_ms, comments_ms;
-	uint32_t cut, reset_after, stall, malformed, error_event; /* CUE_NEVER = not */
+	uint32_t cut, reset_after, stall, malformed, noise, error_event; /* CUE_NEVER = not */
 	uint32_t bigline;
 	uint32_t prompt, cached, written; /* tokens */
 	uint32_t badcrc, restart;         /* CUE_NEVER = not */
@@ -183,6 +184,7 @@ static void cue_value(struct cue *c, struct slice key, struct slice v)
 		{ "reset_after", &c->reset_after },
 		{ "stall", &c->stall },
 		{ "malformed", &c->malformed },
+		{ "noise", &c->noise },
 		{ "error_event", &c->error_event },
 		{ "bigline", &c->bigline },
 		{ "prompt", &c->prompt },
@@ -305,6 +307,7 @@ MUST_CHECK static enum err_code ask_read(struct ask *a, struct slice body, struc
 				   .reset_after = CUE_NEVER,
 				   .stall = CUE_NEVER,
 				   .malformed = CUE_NEVER,
+				   .noise = CUE_NEVER,
 				   .error_event = CUE_NEVER,
 				   .badcrc = CUE_NEVER,
 				   .restart = CUE_NEVER } };
