@@ -93,9 +93,10 @@ static void ask(struct asking *a)
 {
 	static const struct json_limits limits = { .max_depth = 20, .max_keys = 100 };
 	static const struct sink_head head = { .status = 200, .streaming = true, .length = -1 };
-	char url[2][64];
-	struct candidate at[2];
-	struct plan plan = { at, 2 };
+	/* What is asked about afterwards points to them. */
+	static char url[2][64];
+	static struct candidate at[2];
+	static struct plan plan = { at, 2 };
 	struct chat_req req;
 	struct out out;
 	struct buf text = { 0 };

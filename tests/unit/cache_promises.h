@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -334,8 +335,9 @@ static void figures_are_counted(void **state)
 }
 
 static inline const struct CMUnitTest *cache_promises(
-	size_t *n, CMFixtureFunction set_up, CMFixtureFunction tear_down)
+	const char *engine, size_t *n, CMFixtureFunction set_up, CMFixtureFunction tear_down)
 {
+
 #define PROMISE(f) \
 	{ \
 #f, f, NULL, NULL, NULL \
@@ -355,8 +357,16 @@ static inline const struct CMUnitTest *cache_promises(
 	};
 #undef PROMISE
 
+	/* A promise of two engines is two tests, and tests are counted by their names. */
+	static char names[sizeof(tests) / sizeof(*tests)][96];
+	static const char *plain[sizeof(tests) / sizeof(*tests)];
+
 	*n = sizeof(tests) / sizeof(*tests);
 	for (size_t i = 0; i < *n; i++) {
+		if (!plain[i])
+			plain[i] = tests[i].name;
+		(void)snprintf(names[i], sizeof(names[i]), "on_%s_%s", engine, plain[i]);
+		tests[i].name = names[i];
 		tests[i].setup_func = set_up;
 		tests[i].teardown_func = tear_down;
 	}

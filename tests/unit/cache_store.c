@@ -71,11 +71,11 @@ static int shut_redis(void **state)
 int main(void)
 {
 	size_t n;
-	const struct CMUnitTest *tests = cache_promises(&n, on_gdbm, shut);
+	const struct CMUnitTest *tests = cache_promises("gdbm", &n, on_gdbm, shut);
 	struct redis_conf conf = { .prefix = "unit", .timeout_ms = 5000 };
 	int failed = _cmocka_run_group_tests("gdbm", tests, n, NULL, NULL);
 
-	tests = cache_promises(&n, on_memory, shut);
+	tests = cache_promises("memory", &n, on_memory, shut);
 	failed += _cmocka_run_group_tests("memory", tests, n, NULL, NULL);
 	if (!redis_is_built())
 		return failed;
@@ -84,7 +84,7 @@ int main(void)
 	conf.url = rig.url;
 	if (redis_open(&redis, &conf, &err))
 		print_error("%s\n", err.message);
-	tests = cache_promises(&n, on_redis, shut_redis);
+	tests = cache_promises("redis", &n, on_redis, shut_redis);
 	failed += _cmocka_run_group_tests("redis", tests, n, NULL, NULL);
 	redis_close(redis);
 	redis_rig_stop(&rig);
