@@ -19,7 +19,6 @@
 #define SETTLE_WAIT   50 /* ms; the record is safe, the table can wait */
 #define REAP_MS       1000
 #define ALARM_MS      60000
-#define REAP_MAX      LEDGER_REDIS_RELEASE /* leases ended in one go */
 #define SHIP_MS       1000
 
 struct ledger_now ledger_now(void)
@@ -448,54 +447,10 @@ void ledger_release(struct ledger *l, struct ledger_lease *lease)
 	const struct ledger_hold hold = { lease->id.word[0], lease->index, lease->generation };
 
 	if (end_here(l, lease) && lease->is_shared)
-		ledger_redis_release(l, &hold, 1);
+		(void)ledger_redis_release(l, &hold, 1);
 }
 
 /* ---- keeping house ---- */
-
-/* Once a second, and not on the stack of who answers a request. */
-struct reaping {
-	struct lease_ref due[REAP_MAX];
-	struct ledger_hold ended[REAP_MAX];
-};
-
-static size_t end_overdue(struct ledger *l, struct ledger_now now, struct reaping *r)
-{
-	size_t n = lease_overdue(&l->hot, now.mono_ms, r->due, REAP_MAX), ended = 0;
-
-	/* Catching up first: one that was settled and killed has ended by its record. */
-	if (!n || books_lock(l, LEDGER_WAIT_MS, NULL) != ERR_OK)
-		return 0;
-	for (size_t i = 0; i < n; i++) {
-		const struct lease_ref *due = &r->due[i];
-		struct lease *lease = lease_find(&l->hot, due->index, due->generation);
-
-		if (!lease)
-			continue;
-		r->ended[ended++] = (struct ledger_hold){ lease->id, due->index, due->generation };
-		hot_begin(&l->hot);
-		lease_end(&l->hot, lease, 0);
-		(void)fault_at("ledger.reaping");
-		hot_commit(&l->hot);
-	}
-	hot_unlock(&l->hot);
-	return ended;
-}
-
-size_t ledger_reap(struct ledger *l, struct ledger_now now)
-{
-	struct reaping *r = malloc(sizeof(*r));
-	size_t ended = r ? end_overdue(l, now, r) : 0;
-
-	if (l->conf.redis && ended)
-		ledger_redis_release(l, r->ended, ended);
-	free(r);
-	/* Those of hosts that are gone. */
-	if (l->conf.redis)
-		ended += ledger_redis_reap(l, now);
-	atomic_fetch_add(&l->hot.head->reaped, ended);
-	return ended;
-}
 
 enum err_code ledger_sync(struct ledger *l, struct err *e)
 {

@@ -363,20 +363,22 @@ enum err_code ledger_redis_missing(struct ledger *l, const struct record *record
 
 /* ---- ends ---- */
 
-void ledger_redis_release(struct ledger *l, const struct ledger_hold *holds, size_t n)
+bool ledger_redis_release(struct ledger *l, const struct ledger_hold *holds, size_t n)
 {
 	struct redis_reply reply = { 0 };
 	struct words w;
+	bool told;
 
 	if (!n || n > LEDGER_REDIS_RELEASE || !words_new(&w, n, 1, 0))
-		return;
+		return false;
 	word(&w, slice_of(l->keys));
 	word(&w, SLICE("release"));
 	for (size_t i = 0; i < n; i++)
 		word_bytes(&w, &holds[i], sizeof(holds[i]));
-	(void)!ask(l, &w, &reply, NULL);
+	told = ask(l, &w, &reply, NULL) == ERR_OK;
 	redis_reply_fini(&reply);
 	free(w.word);
+	return told;
 }
 
 size_t ledger_redis_reap(struct ledger *l, struct ledger_now now)

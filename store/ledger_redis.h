@@ -79,8 +79,9 @@ void ledger_redis_store(const struct ledger *l, char out[33]);
 MUST_CHECK enum err_code ledger_redis_command(struct ledger *l, const char *verb, const char *name,
 	const struct slice *more, size_t n, struct redis_reply *reply, struct err *e);
 
-/* Ends n (..LEDGER_REDIS_RELEASE) reservations. What cannot be ended now ends at its deadline. */
-void ledger_redis_release(struct ledger *l, const struct ledger_hold *holds, size_t n);
+/* Ends n (..LEDGER_REDIS_RELEASE) reservations; false: perhaps not. What cannot be ended ends at
+ * its deadline. */
+bool ledger_redis_release(struct ledger *l, const struct ledger_hold *holds, size_t n);
 
 /* Ends what is overdue, of whichever host; returns how many. */
 size_t ledger_redis_reap(struct ledger *l, struct ledger_now now);

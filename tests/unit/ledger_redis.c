@@ -283,15 +283,20 @@ static void what_nobody_knows_to_be_held_is_given_back_by_the_next_reaping(void 
 	const struct redis_conf rc = {
 		.url = rig.url, .prefix = "unit", .ca_file = "", .timeout_ms = 300
 	};
+	const struct redis_conf nowhere = {
+		.url = "unix:///nowhere/at/all", .prefix = "unit", .ca_file = "", .timeout_ms = 300
+	};
 	struct ledger_conf lc = { .home = home, .sync_ms = 100 };
 	struct ledger_limit balance = { .subject = USER, .kind = LEDGER_BALANCE };
 	struct ledger_refusal refusal;
 	struct ledger_lease lease;
 	struct account a = { .reserved = 0 };
+	struct redis *away;
 	struct ledger *l;
 
 	(void)state;
 	assert_int_equal(redis_open(&lc.redis, &rc, &err), ERR_OK);
+	assert_int_equal(redis_open(&away, &nowhere, &err), ERR_OK);
 	assert_int_equal(ledger_open(&l, &lc, NOON, &err), ERR_OK);
 	credit(l, USER, 100, 1);
 	do_at("ledger_redis.asking", hang);
@@ -301,10 +306,15 @@ static void what_nobody_knows_to_be_held_is_given_back_by_the_next_reaping(void 
 	for (int i = 0; i < 1000 && (ledger_account(l, USER, &a, &err) || !a.reserved); i++)
 		poll(NULL, 0, 20);
 	assert_int_equal(a.reserved, 60);
+	/* One that cannot be told does not forget it. */
+	l->conf.redis = away;
+	assert_int_equal(ledger_reap(l, NOON), 0);
+	l->conf.redis = lc.redis;
 	assert_int_equal(ledger_reap(l, NOON), 1);
 	assert_int_equal(account_of(l, USER).reserved, 0);
 	assert_int_equal(l->hot.head->leases_used, 0);
 	ledger_close(l);
+	redis_close(away);
 	redis_close(lc.redis);
 }
 
