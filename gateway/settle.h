@@ -24,10 +24,10 @@ struct settle_facts {
 	bool stream, free, client_gone;
 	bool cache_hit;         /* the answer was there already */
 	int64_t saved_microusd; /* of a hit: what it had cost */
-	bool byok;          /* with the caller's own key */
-	unsigned attempts;  /* upstream calls */
-	int64_t latency_ms; /* request received to its end */
-	int64_t ttft_ms;    /* 0 = no token came */
+	bool byok;              /* with the caller's own key */
+	unsigned attempts;      /* upstream calls */
+	int64_t latency_ms;     /* request received to its end */
+	int64_t ttft_ms;        /* 0 = no token came */
 };
 
 /* Never fails for the caller: what cannot be written is logged in full, so that it can be entered
