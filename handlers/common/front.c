@@ -303,13 +303,14 @@ int front_main(int argc, char **argv, const struct front_spec *spec)
 	};
 	start_keeper();
 	status = server_run(&conf, &app);
+	if (!status)
+		front_close_caches(); /* others are told that this one shares nothing any more */
 	/* Something still runs, and what it uses must stay; or the one request was served, and the
 	 * kernel frees faster. */
 	if (status || front.kind == SERVER_CGI)
 		_exit(status);
 	stop_keeper();
 	pump_stop(pumping.pump);
-	front_close_caches();
 	close_books();
 	sharing_end();
 	plan_conf_fini(front.plans);
