@@ -86,12 +86,14 @@ $(TESTS) $(FAKES) $(BENCHES) $(STORMS) $(FUZZERS): $(B)/%: $(B)/obj/tests/%.o $(
 
 # ---- testing: tests/run says how; each ends with "N passed, N failed" ----
 
-SAN_MAKE  = $(MAKE) --no-print-directory -s B=build/san CFLAGS='$(SAN)'
+# On all cores, unless whoever calls make says how many.
+JOBS      = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
+SAN_MAKE  = $(MAKE) --no-print-directory -s $(JOBS) B=build/san CFLAGS='$(SAN)'
 # Without sanitizers: a storm is about when a process dies, and has to start ten thousand of them.
-STORM_MAKE = $(MAKE) --no-print-directory -s
-TSAN_MAKE = $(MAKE) --no-print-directory -s B=build/tsan CFLAGS='$(TSAN)'
-FUZZ_MAKE = $(MAKE) --no-print-directory -s B=build/fuzzing CC=clang CFLAGS='$(FUZZ)'
-WARN_MAKE = $(MAKE) --no-print-directory -s CFLAGS='$(RELEASE) -Werror' all unit fake
+STORM_MAKE = $(MAKE) --no-print-directory -s $(JOBS)
+TSAN_MAKE = $(MAKE) --no-print-directory -s $(JOBS) B=build/tsan CFLAGS='$(TSAN)'
+FUZZ_MAKE = $(MAKE) --no-print-directory -s $(JOBS) B=build/fuzzing CC=clang CFLAGS='$(FUZZ)'
+WARN_MAKE = $(MAKE) --no-print-directory -s $(JOBS) CFLAGS='$(RELEASE) -Werror' all unit fake
 
 test: ## install what is missing, build with sanitizers, run every test
 	@conf/packages.sh build run test
