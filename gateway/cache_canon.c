@@ -2,6 +2,8 @@
 
 #include "gateway/cache_map.h"
 
+#include <stdlib.h>
+
 #define STOP   0xff /* ends what has no length of its own */
 #define SPREAD UINT64_C(0x9e3779b97f4a7c15)
 
@@ -376,24 +378,31 @@ static enum err_code refuse(enum err_code rc, struct err *e)
 	return err_set(e, rc, "the request is no JSON object");
 }
 
+/* 18 KB that a stream would keep if they were on the stack of its thread. */
+struct canon_scratch {
+	struct cache_map map;
+	struct writing w;
+};
+
 enum err_code cache_canon_object(
 	struct cache_canon *c, const struct cache_canon_body *body, struct err *e)
 {
-	struct cache_map m;
-	struct writing w;
-	enum err_code rc = cache_map_make(&m, body->text);
+	struct canon_scratch *s = malloc(sizeof(*s));
+	enum err_code rc = s ? cache_map_make(&s->map, body->text) : ERR_NO_MEMORY;
 
 	if (!rc) {
 		/* One by one: the frames are large, and filled when they are needed. */
-		w.c = c;
-		w.body = body;
-		w.m = &m;
-		w.node = 0;
-		w.depth = 0;
-		w.in_messages = w.has_words = false;
-		write_all(&w);
+		s->w.c = c;
+		s->w.body = body;
+		s->w.m = &s->map;
+		s->w.node = 0;
+		s->w.depth = 0;
+		s->w.in_messages = s->w.has_words = false;
+		write_all(&s->w);
 	}
-	cache_map_fini(&m);
+	if (s)
+		cache_map_fini(&s->map);
+	free(s);
 	if (rc)
 		return refuse(rc, e);
 	if (body->words && !buf_ok(body->words))

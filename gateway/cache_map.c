@@ -161,7 +161,7 @@ static const char *map_value(
 
 static enum err_code map_all(struct cache_map *m)
 {
-	uint32_t frames[CACHE_MAP_DEPTH]; /* the open objects' nodes, or CACHE_MAP_ARRAY */
+	uint32_t *frames = m->frames;
 	const char *p = m->text;
 	size_t depth = 0;
 	bool opened;

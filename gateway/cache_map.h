@@ -30,6 +30,7 @@ struct cache_map {
 	size_t count, cap;
 	enum err_code rc;
 	struct cache_node here[CACHE_MAP_HERE];
+	uint32_t frames[CACHE_MAP_DEPTH]; /* the open objects' nodes, or CACHE_MAP_ARRAY */
 };
 
 /* Notes all members of text, one object of less than 2 GiB. ERR_NO_MEMORY: none, or there are more
