@@ -151,9 +151,8 @@ static void *worker_main(void *arg)
 	sem_init(&w.wake, 0, 0);
 	for (;;) {
 		/* One that waits already costs no change of threads. */
-		do
-			p->conf.serve(w.fd, p->conf.ctx);
-		while ((w.fd = p->conf.next(p->conf.ctx)) >= 0);
+		for (int fd = w.fd; fd >= 0; fd = p->conf.next(p->conf.ctx))
+			p->conf.serve(fd, p->conf.ctx);
 		pthread_mutex_lock(&p->lock);
 		if (!--p->running && p->draining)
 			notify(p);
