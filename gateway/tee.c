@@ -41,8 +41,7 @@ static enum sink_state write_out(struct sink *s, struct slice bytes)
 	struct tee *t = tee_of(s);
 
 	if (is_content(bytes)) {
-		if (t->keeps)
-			buf_slice_append(&t->events, bytes);
+		buf_slice_append(&t->events, bytes);
 		if (t->flight && !t->told) {
 			t->told = true;
 			flight_begin(t->flight, &t->who);
@@ -80,8 +79,7 @@ static bool has_begun(const struct sink *s)
 	return t->begun || sink_has_begun(t->client);
 }
 
-void tee_init(
-	struct tee *t, struct sink *client, struct flight *flight, bool keeps, size_t max_bytes)
+void tee_init(struct tee *t, struct sink *client, struct flight *flight, size_t max_bytes)
 {
 	static const struct sink_ops ops = { .begin = begin,
 		.write = write_out,
@@ -93,7 +91,6 @@ void tee_init(
 	*t = (struct tee){ .sink = { .ops = &ops },
 		.client = client,
 		.flight = flight,
-		.keeps = keeps,
 		.events = { .max_bytes = max_bytes } };
 }
 

@@ -20,15 +20,13 @@ struct tee {
 	struct flight *flight; /* NULL = nobody can follow */
 	struct flight_who who; /* of the answer; all empty = not known */
 	struct buf events;     /* failed: there was too much to keep */
-	bool keeps;            /* events are wanted; else they only go to the flight */
 	bool told;             /* the flight knows who */
 	bool begun;            /* perhaps after the client had left */
 	bool gone;             /* the client has left */
 };
 
 /* max_bytes of events. */
-void tee_init(
-	struct tee *t, struct sink *client, struct flight *flight, bool keeps, size_t max_bytes);
+void tee_init(struct tee *t, struct sink *client, struct flight *flight, size_t max_bytes);
 void tee_fini(struct tee *t);
 
 /* Who answers, to be told to those who follow: before the first words, as the head may have gone

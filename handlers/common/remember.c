@@ -228,7 +228,7 @@ struct sink *remember_sink(struct paid *p, struct sink *client)
 	if (!r || !(r->keeps || r->flight))
 		return client;
 	if (!r->teed)
-		tee_init(&r->tee, client, r->flight, true, r->room.max_bytes);
+		tee_init(&r->tee, client, r->flight, r->room.max_bytes);
 	r->teed = true;
 	return &r->tee.sink;
 }

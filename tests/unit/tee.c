@@ -69,7 +69,7 @@ static void events_are_kept_and_comments_are_not(void **state)
 	struct tee t;
 
 	(void)state;
-	tee_init(&t, &client.sink, FLIGHT, true, 1000);
+	tee_init(&t, &client.sink, FLIGHT, 1000);
 	begin(&t);
 	assert_int_equal(sink_write(&t.sink, SLICE(": ok\n\n")), SINK_OK);
 	assert_int_equal(flight.begun, 0);
@@ -94,7 +94,7 @@ static void who_answers_is_told_though_the_head_names_nobody(void **state)
 	struct tee t;
 
 	(void)state;
-	tee_init(&t, &client.sink, FLIGHT, true, 1000);
+	tee_init(&t, &client.sink, FLIGHT, 1000);
 	begin(&t);
 	assert_int_equal(sink_write(&t.sink, SLICE(": keep-alive\n\n")), SINK_OK);
 	tee_set_who(&t, "openai", "openai/m");
@@ -115,7 +115,7 @@ static void who_nobody_follows_ends_with_its_client(void **state)
 	struct tee t;
 
 	(void)state;
-	tee_init(&t, &client.sink, FLIGHT, true, 1000);
+	tee_init(&t, &client.sink, FLIGHT, 1000);
 	begin(&t);
 	client.gone = true;
 	assert_true(sink_is_gone(&t.sink));
@@ -131,7 +131,7 @@ static void who_is_followed_goes_on_without_its_client(void **state)
 	struct tee t;
 
 	(void)state;
-	tee_init(&t, &client.sink, FLIGHT, true, 1000);
+	tee_init(&t, &client.sink, FLIGHT, 1000);
 	begin(&t);
 	flight.followed = true;
 	client.gone = true;
@@ -155,7 +155,7 @@ static void nobody_waits_for_a_slow_client_but_the_provider(void **state)
 	struct tee t;
 
 	(void)state;
-	tee_init(&t, &client.sink, FLIGHT, true, 1000);
+	tee_init(&t, &client.sink, FLIGHT, 1000);
 	begin(&t);
 	client.full_for = -1;
 	assert_int_equal(sink_write(&t.sink, SLICE(ONE)), SINK_FULL);
@@ -173,7 +173,7 @@ static void too_much_is_not_kept_but_goes_out(void **state)
 	struct tee t;
 
 	(void)state;
-	tee_init(&t, &client.sink, NULL, true, sizeof(ONE));
+	tee_init(&t, &client.sink, NULL, sizeof(ONE));
 	begin(&t);
 	assert_int_equal(sink_write(&t.sink, SLICE(ONE)), SINK_OK);
 	assert_int_equal(sink_write(&t.sink, SLICE(TWO)), SINK_OK);
