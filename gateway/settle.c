@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/num.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -27,16 +28,11 @@ static uint8_t finish_code(const char *reason)
 	return FINISH_REASONS;
 }
 
-static uint32_t fit(int64_t n)
-{
-	return n <= 0 ? 0 : n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
-}
-
 /* What no request uses is cut to what the books take: a provider that reports nonsense is billed
  * for as much as can be, not for nothing. */
 static uint32_t tokens(int64_t n)
 {
-	return fit(n < LEDGER_TOKENS_MAX ? n : LEDGER_TOKENS_MAX);
+	return num_u32(n < LEDGER_TOKENS_MAX ? n : LEDGER_TOKENS_MAX);
 }
 
 static int64_t amount(int64_t microusd)
@@ -121,9 +117,9 @@ static void fill(struct ledger *l, struct ledger_now now, const struct settle_fa
 		.cost_microusd = amount(f->cost->microusd),
 		.upstream_microusd = amount(f->cost->market_microusd),
 		.saved_microusd = amount(f->saved_microusd),
-		.latency_ms = fit(f->latency_ms),
-		.ttft_ms = fit(f->ttft_ms),
-		.generation_ms = f->ttft_ms > 0 ? fit(f->latency_ms - f->ttft_ms) : 0,
+		.latency_ms = num_u32(f->latency_ms),
+		.ttft_ms = num_u32(f->ttft_ms),
+		.generation_ms = f->ttft_ms > 0 ? num_u32(f->latency_ms - f->ttft_ms) : 0,
 		.price_version = f->cost->price_version,
 		.status = (uint16_t)f->status,
 		.flags = (uint16_t)((f->stream ? RECORD_STREAM : 0) | (f->free ? RECORD_FREE : 0) |

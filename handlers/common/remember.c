@@ -1,5 +1,6 @@
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/num.h"
 #include "gateway/policy.h"
 #include "handlers/common/remember_inside.h"
 
@@ -295,8 +296,8 @@ static bool make_entry(
 		.expires_ms = now_ms + ttl_ms,
 		.saved_microusd = res->cost.microusd,
 		.form = p->req.stream ? CACHE_EVENTS : CACHE_WHOLE,
-		.prompt_tokens = (uint32_t)res->usage.prompt_tokens,
-		.completion_tokens = (uint32_t)res->usage.completion_tokens,
+		.prompt_tokens = num_u32(res->usage.prompt_tokens),
+		.completion_tokens = num_u32(res->usage.completion_tokens),
 		.usage = buf_slice(&res->hit_usage),
 		.body = buf_slice(&r->tee.events) };
 	str_copy_cut(entry->model, sizeof(entry->model), paid_model(&t->answered->route));
