@@ -1,7 +1,7 @@
 #include "gateway/settle.h"
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/log_seldom.h"
 #include "base/num.h"
 
 #include <stdatomic.h>
@@ -86,7 +86,7 @@ static uint64_t name(struct ledger *l, struct ledger_now now, const char *words)
 	if (known && slice_is(text, known->text))
 		return known->number;
 	if (ledger_name(l, now, text, &n, &e))
-		log_line(LOG_WARN, "ledger: %s", e.message);
+		log_seldom(LOG_WARN, "ledger", e.message, clock_mono_ms());
 	else if (!known)
 		keep_name(cell, text, n);
 	return n;

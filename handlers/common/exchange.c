@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/ip.h"
-#include "base/log.h"
+#include "base/log_seldom.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -194,7 +194,7 @@ static bool is_internal(enum err_code code)
 
 static void hide(const struct exchange *x, const struct err *e, struct err *shown)
 {
-	log_line(LOG_ERROR, "%s: %s", x->request_id, e->message);
+	log_seldom(LOG_ERROR, x->request_id, e->message, clock_mono_ms());
 	*shown = *e;
 	shown->param[0] = '\0';
 	str_copy_cut(shown->message, sizeof(shown->message),

@@ -1,5 +1,5 @@
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/log_seldom.h"
 #include "base/num.h"
 #include "gateway/policy.h"
 #include "handlers/common/remember_inside.h"
@@ -102,7 +102,7 @@ static bool get(
 	buf_reset(&r->room);
 	rc = cache_get(r->cache, key, clock_wall_ms(), &r->room, entry, &e);
 	if (rc && rc != ERR_NOT_FOUND)
-		log_line(LOG_WARN, "cache: %s", e.message);
+		log_seldom(LOG_WARN, "cache", e.message, clock_mono_ms());
 	return !rc && is_fine(x, p, entry);
 }
 
@@ -150,7 +150,7 @@ static bool look_for_meaning(struct exchange *x, struct paid *p)
 	if (!semantic_find(&r->semantic, v, pump, x->catalog, &conf, &ask, clock_wall_ms(), &key,
 		    &f.similarity, &e)) {
 		if (e.code)
-			log_line(LOG_WARN, "semantic cache: %s", e.message);
+			log_seldom(LOG_WARN, "semantic cache", e.message, clock_mono_ms());
 		return false;
 	}
 	return get(x, p, &key, &f.entry) && semantic_answer_is_fine(&f.entry) &&
@@ -349,7 +349,7 @@ void remember_keep(struct exchange *x, struct paid *p, enum err_code rc)
 	is_whole = !rc && make_entry(x, p, &whole, &entry);
 	if (is_whole && may_be_kept(x, p, &entry)) {
 		if (cache_put(r->cache, &r->key, entry.made_ms, &entry, &e))
-			log_line(LOG_WARN, "cache: %s", e.message);
+			log_seldom(LOG_WARN, "cache", e.message, clock_mono_ms());
 		else
 			learn(x, r, &entry);
 	}

@@ -1,4 +1,4 @@
-#include "base/log.h"
+#include "base/log_seldom.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -110,6 +110,45 @@ static void members_of_the_caller_stand_behind_the_fixed_ones(void **state)
 	json_object_put(o);
 }
 
+static void a_trouble_of_every_request_is_said_once_a_minute_with_a_count(void **state)
+{
+	struct json_object *o = NULL;
+
+	(void)state;
+	for (int64_t ms = 5; ms < 5 + LOG_SELDOM_MS; ms += 1000)
+		log_seldom(LOG_WARN, ms == 5 ? "cache" : "later", "Redis is away", ms);
+	assert_int_equal(read_lines(path, &o), 1);
+	assert_string_equal(member(o, "level"), "warn");
+	assert_string_equal(member(o, "msg"), "cache: Redis is away");
+	log_seldom(LOG_WARN, "cache", "Redis is away", 5 + LOG_SELDOM_MS);
+	log_seldom(LOG_WARN, "cache", "Redis is away", 6 + LOG_SELDOM_MS);
+	assert_int_equal(read_lines(path, &o), 2);
+	assert_string_equal(member(o, "msg"),
+		"cache: Redis is away (and 59 more times since this was said last)");
+	json_object_put(o);
+}
+
+static void each_trouble_is_said_beside_the_others(void **state)
+{
+	char what[32];
+
+	(void)state;
+	log_seldom(LOG_WARN, "cache", "one", 0);
+	log_seldom(LOG_ERROR, "cache", "one", 0);
+	log_seldom(LOG_WARN, "cache", "two", 1);
+	log_seldom(LOG_WARN, "cache", "one", 2);
+	log_seldom(LOG_ERROR, "cache", "one", 2);
+	log_seldom(LOG_WARN, "cache", "two", 2);
+	assert_int_equal(read_lines(path, NULL), 3);
+	/* However many there are, the newest are known. */
+	for (int i = 0; i < 1000; i++) {
+		snprintf(what, sizeof(what), "trouble %d", i);
+		log_seldom(LOG_WARN, "cache", what, 10 + i);
+		log_seldom(LOG_WARN, "cache", what, 11 + i);
+	}
+	assert_int_equal(read_lines(path, NULL), 1003);
+}
+
 static void a_renamed_log_gets_a_successor(void **state)
 {
 	(void)state;
@@ -219,6 +258,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(a_line_is_json_with_time_level_program_and_pid, start),
 		cmocka_unit_test_setup(members_of_the_caller_stand_behind_the_fixed_ones, start),
+		cmocka_unit_test_setup(
+			a_trouble_of_every_request_is_said_once_a_minute_with_a_count, start),
+		cmocka_unit_test_setup(each_trouble_is_said_beside_the_others, start),
 		cmocka_unit_test_setup(a_renamed_log_gets_a_successor, start),
 		cmocka_unit_test_setup(an_oversized_message_costs_itself_only, start),
 		cmocka_unit_test_setup(
