@@ -18,7 +18,8 @@ static void watch(int fd, short events, int64_t ms)
 	(void)poll(&p, fd < 0 ? 0 : 1, (int)ms);
 }
 
-enum sink_state replay_wait_for_room(struct sink *s, int64_t stall_ms)
+/* Until the client takes more. SINK_OK; SINK_GONE: it left, or took nothing for stall_ms. */
+static enum sink_state wait_for_room(struct sink *s, int64_t stall_ms)
 {
 	int64_t until_ms = clock_mono_ms() + stall_ms, left;
 	enum sink_state state;
@@ -55,7 +56,7 @@ enum sink_state replay_events(struct sink *s, struct slice events, const struct 
 		state = sink_write(s, slice_first(events, n));
 		events = slice_from(events, n);
 		if (state == SINK_FULL && events.len)
-			state = replay_wait_for_room(s, how->stall_ms);
+			state = wait_for_room(s, how->stall_ms);
 		if (pace_ms && how->must_hurry && how->must_hurry(how->ctx))
 			pace_ms = 0;
 		if (state != SINK_GONE && pace_ms && events.len)

@@ -9,9 +9,6 @@
 
 #include "base/sink.h"
 
-/* Waits until the client takes more. SINK_OK; SINK_GONE: it left, or took nothing for stall_ms. */
-MUST_CHECK enum sink_state replay_wait_for_room(struct sink *s, int64_t stall_ms);
-
 struct replay {
 	int64_t pace_ms; /* 0 = at once */
 	int64_t stall_ms;
