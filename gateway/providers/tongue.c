@@ -283,21 +283,33 @@ void dialect_write_usage(const struct dialect *d, struct slice extra, struct buf
 	buf_char(out, '}');
 }
 
+bool answer_write_with_usage(struct slice json, struct slice usage, struct buf *out)
+{
+	struct json_value old = json_get((struct json_value){ JSON_OBJECT, json }, "usage");
+	bool is_there = old.kind != JSON_ABSENT;
+	/* With no usage of its own, the answer gets one before its last brace. */
+	size_t cut = is_there ? (size_t)(old.raw.ptr - json.ptr) : json.len - 1;
+
+	out->max_bytes = json.len + usage.len + 16;
+	buf_slice_append(out, slice_first(json, cut));
+	if (!is_there)
+		buf_str(out, ",\"usage\":");
+	buf_slice_append(out, usage);
+	buf_slice_append(out, slice_from(json, cut + old.raw.len));
+	return buf_ok(out);
+}
+
 bool answer_put_usage(const struct dialect *d, struct slice extra, struct answer *a)
 {
-	struct slice text = buf_slice(&a->json);
-	struct json_value usage = json_get((struct json_value){ JSON_OBJECT, text }, "usage");
-	struct buf out = { .max_bytes = text.len + d->usage_json.len + extra.len + 512 };
-	size_t cut;
+	struct buf usage = { .max_bytes = d->usage_json.len + extra.len + 512 };
+	struct buf out = { .data = NULL };
+	bool fits;
 
-	/* With no usage of its own, the answer gets one before its last brace. */
-	cut = usage.kind == JSON_ABSENT ? text.len - 1 : (size_t)(usage.raw.ptr - text.ptr);
-	buf_append(&out, text.ptr, cut);
-	if (usage.kind == JSON_ABSENT)
-		buf_str(&out, ",\"usage\":");
-	dialect_write_usage_object(d, extra, &out);
-	buf_slice_append(&out, slice_from(text, cut + usage.raw.len));
-	if (!buf_ok(&out)) {
+	dialect_write_usage_object(d, extra, &usage);
+	fits = buf_ok(&usage) &&
+	       answer_write_with_usage(buf_slice(&a->json), buf_slice(&usage), &out);
+	buf_fini(&usage);
+	if (!fits) {
 		buf_fini(&out);
 		return false;
 	}

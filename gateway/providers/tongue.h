@@ -186,6 +186,10 @@ const char *provider_chunk_object(const struct provider *p); /* NULL: a chat's *
 /* Appends only that usage object. */
 void dialect_write_usage_object(const struct dialect *d, struct slice extra, struct buf *out);
 
+/* Writes a whole answer with this usage in place of the one it has; out must be empty. false when
+ * it does not fit. */
+MUST_CHECK bool answer_write_with_usage(struct slice json, struct slice usage, struct buf *out);
+
 /* Puts the same usage object into a whole answer, in place of the one it has. false when it does
  * not fit; a is then unchanged. */
 MUST_CHECK bool answer_put_usage(const struct dialect *d, struct slice extra, struct answer *a);

@@ -263,22 +263,6 @@ void remember_stop(struct paid *p)
 	r->flight = NULL;
 }
 
-bool remember_put_usage(struct slice json, struct slice usage, struct buf *out)
-{
-	struct json_value old = json_get((struct json_value){ JSON_OBJECT, json }, "usage");
-	size_t cut = old.kind == JSON_ABSENT ? 0 : (size_t)(old.raw.ptr - json.ptr);
-
-	out->max_bytes = json.len + usage.len + 16;
-	if (!cut) {
-		buf_slice_append(out, json);
-		return buf_ok(out);
-	}
-	buf_slice_append(out, slice_first(json, cut));
-	buf_slice_append(out, usage);
-	buf_slice_append(out, slice_from(json, cut + old.raw.len));
-	return buf_ok(out);
-}
-
 /* false: it cannot be given again. */
 static bool make_entry(
 	struct exchange *x, struct paid *p, struct buf *whole, struct cache_entry *entry)
@@ -305,7 +289,7 @@ static bool make_entry(
 	str_copy_cut(entry->finish_reason, sizeof(entry->finish_reason), res->finish_reason);
 	if (p->req.stream)
 		return buf_ok(&r->tee.events) && r->tee.events.len;
-	if (!remember_put_usage(buf_slice(&res->answer.json), entry->usage, whole))
+	if (!answer_write_with_usage(buf_slice(&res->answer.json), entry->usage, whole))
 		return false;
 	entry->body = buf_slice(whole);
 	return true;

@@ -105,7 +105,7 @@ static void put_price(
 		return;
 	entry->usage = buf_slice(&out->usage);
 	if (entry->form == CACHE_WHOLE &&
-		remember_put_usage(f->entry.body, entry->usage, &out->body))
+		answer_write_with_usage(f->entry.body, entry->usage, &out->body))
 		entry->body = buf_slice(&out->body);
 }
 

@@ -60,9 +60,6 @@ void remember_end_stream(struct exchange *x, enum sink_state state, struct slice
 
 /* ---- remember.c ---- */
 
-/* The whole answer with this usage in place of its own; it needs room in out. */
-MUST_CHECK bool remember_put_usage(struct slice json, struct slice usage, struct buf *out);
-
 /* Gives the answer to the very same question, if it is remembered. */
 MUST_CHECK bool remember_look_up(struct exchange *x, struct paid *p);
 
