@@ -87,6 +87,9 @@ PROFILES = {
     "body": {"GATEWAY_BODY_TIMEOUT": "500ms"},
     "demo": {"GATEWAY_DEMO": "on", "GATEWAY_DEMO_PACE": "20ms"},
     "quiet": {"GATEWAY_HEARTBEAT": "0"},
+    "blanks": {"GATEWAY_HEARTBEAT_JSON": "on", "GATEWAY_RETRY_MAX": "0"},
+    "closed": {"GATEWAY_CORS_ORIGINS": ""},
+    "unset": {"GATEWAY_DRAIN": ""},
     "cache": {"GATEWAY_CACHE_TTL": "300", "GATEWAY_COALESCE": "on"},
     "once": {"GATEWAY_HEARTBEAT": "0", "GATEWAY_RETRY_MAX": "0"},
     "texts": {
@@ -191,7 +194,7 @@ class Site:
         if profile == "demo":
             self.settings = {k: v for k, v in self.settings.items() if k.startswith("GATEWAY_")}
         self.conf = place.write(
-            "gateway.conf", "".join(f"{k}={v}\n" for k, v in self.settings.items())
+            "gateway.conf", "".join(f"{k}={v}\n" for k, v in self.settings.items() if v)
         )
         self.env = {
             "GATEWAY_CONF": str(self.conf),

@@ -76,6 +76,21 @@ def a_body_of_33_mib_is_refused(site):
 
 
 @test()
+def a_body_of_33_mib_that_announces_no_length_is_refused(site):
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nConnection: close\r\n"
+    head += "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    filler = b"100000\r\n" + b"x" * (1 << 20) + b"\r\n"
+    at = GOOD.index(b"hi")
+    pieces = b"%x\r\n%s\r\n" % (at, GOOD[:at]) + filler * 33
+    pieces += b"%x\r\n%s\r\n0\r\n\r\n" % (len(GOOD) - at, GOOD[at:])
+    reply = raw_call(site.port, head.encode() + pieces)
+    error = expect_error(reply, 413, "request_too_large")
+    assert "GATEWAY_MAX_BODY" in error["message"], error
+    assert not site.fake.requests()
+    site.healthy()
+
+
+@test()
 def a_body_longer_than_announced_is_cut_there(site):
     """The web server takes what was announced; what it leaves is broken JSON."""
     head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n"

@@ -9,6 +9,7 @@ from t_keys import tollgate
 from talk import MODEL, PATH, ask, check_headers, expect_error
 
 LISTS = ("/v1/models", "/v1/providers", "/v1/models-by-provider")
+EVERY_HANDLER = LISTS + (PATH, "/v1/completions", "/v1/embeddings", "/v1/key", "/health")
 
 
 @test("smoke")
@@ -124,6 +125,7 @@ def a_list_is_not_sent_again_unchanged(site):
         assert tag and reply.header("Cache-Control"), (path, reply.headers)
         again = call(site.port, "GET", path, {"If-None-Match": tag})
         assert again.status == 304 and not again.body, (path, again.status, again.body[:100])
+        assert again.header("X-Request-Id"), (path, again.headers)
         assert again.header("ETag") == tag
         several = call(site.port, "GET", path, {"If-None-Match": f'"other", W/{tag}'})
         assert several.status == 304, (path, several.status)
@@ -135,6 +137,7 @@ def a_list_is_not_sent_again_unchanged(site):
 def head_answers_like_get_without_a_body(site):
     for path in LISTS + ("/health",):
         reply = call(site.port, "HEAD", path)
+        check_headers(reply)
         # A reader that trusts Content-Length would wait for a body that never comes.
         assert reply.status == 200 and not reply.body, (path, reply.status)
 
@@ -160,6 +163,7 @@ def options_says_what_is_allowed(site):
     for path, allowed in ((PATH, "POST"), ("/v1/models", "GET"), ("/health", "GET")):
         reply = call(site.port, "OPTIONS", path)
         assert reply.status in (200, 204), (path, reply.status)
+        check_headers(reply)
         assert allowed in (reply.header("Allow") or ""), (path, reply.headers)
 
 
@@ -170,9 +174,10 @@ def browsers_of_known_origins_may_call(site):
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization,content-type",
     }
-    for path in (PATH, "/v1/models", "/v1/providers", "/v1/models-by-provider", "/health"):
+    for path in EVERY_HANDLER:
         reply = call(site.port, "OPTIONS", path, asked)
         assert reply.status in (200, 204), (path, reply.status, reply.body)
+        check_headers(reply)
         assert reply.header("Access-Control-Allow-Origin") == asked["Origin"], (path, reply.headers)
         assert "origin" in (reply.header("Vary") or "").lower(), (path, reply.headers)
     reply = call(site.port, "OPTIONS", PATH, asked)
@@ -180,10 +185,25 @@ def browsers_of_known_origins_may_call(site):
     assert "authorization" in reply.header("Access-Control-Allow-Headers").lower()
     reply = call(site.port, "GET", "/v1/models", {"Origin": asked["Origin"]})
     assert reply.header("Access-Control-Allow-Origin") == asked["Origin"]
+    for refusal in (
+        call(site.port, "POST", PATH, {"Origin": asked["Origin"]}, ask()),
+        call(site.port, "DELETE", "/v1/providers", {"Origin": asked["Origin"]}),
+    ):
+        assert refusal.header("Access-Control-Allow-Origin") == asked["Origin"], refusal.headers
     stranger = dict(asked, Origin="https://evil.example.net")
     for method in ("OPTIONS", "GET"):
         reply = call(site.port, method, "/v1/models", stranger)
         assert not reply.header("Access-Control-Allow-Origin"), (method, reply.headers)
+
+
+@test("battery", "closed")
+def browsers_may_call_from_nowhere_unless_the_operator_says(site):
+    origin = {"Origin": "https://app.example.com", "Access-Control-Request-Method": "POST"}
+    for path in EVERY_HANDLER:
+        for method in ("OPTIONS", "GET"):
+            reply = call(site.port, method, path, origin)
+            told = [n for n, _ in reply.headers if n.lower().startswith("access-control-")]
+            assert not told, (method, path, told)
 
 
 @test("smoke")

@@ -34,6 +34,10 @@ def every_request_is_one_line_of_json(site):
     assert line["model"] == MODEL, line
     assert line["provider"] == "openai", line
     assert line["prompt_tokens"] > 0 and line["completion_tokens"] == 5, line
+    assert line["client"] == "127.0.0.1" and line["key_id"], line
+    assert line["latency_ms"] >= 0 and line["bytes_in"] > 50 and line["bytes_out"] > 100, line
+    assert line["cache"] in (None, "off", "miss", "bypass"), line
+    assert line["method"] == "POST" and line["stream"] is False and line["error"] is None, line
     told = stream(site, "ttft=300", headers={"X-Request-Id": "log-stream"})
     assert told.done == 1
     line = lines_of(site, "log-stream")[0]
@@ -42,7 +46,10 @@ def every_request_is_one_line_of_json(site):
     assert line["bytes_out"] > 500, line
     call(site.port, "POST", PATH, {"X-Request-Id": "log-refused"}, ask())
     line = lines_of(site, "log-refused")[0]
-    assert line["status"] == 401, line
+    assert line["status"] == 401 and line["key_id"] == "anonymous", line
+    assert line["error"] and not line["provider"], line
+    call(site.port, "GET", "/v1/models", {"X-Request-Id": "log-list"})
+    assert lines_of(site, "log-list")[0]["status"] == 200
 
 
 @test("smoke")

@@ -7,7 +7,17 @@ import time
 
 from client import Broken, Exchange, Told
 from harness import handlers, kill, test, wait_for
-from talk import PATH, SENTENCE, ask, chat, check_broken_stream, check_stream, open_stream, stream
+from talk import (
+    PATH,
+    SENTENCE,
+    ask,
+    chat,
+    check_broken_stream,
+    check_stream,
+    expect_error,
+    open_stream,
+    stream,
+)
 
 CHAT = "chat_completions"
 
@@ -120,6 +130,36 @@ def what_outlasts_the_drain_ends_with_an_error_event(site):
         check_broken_stream(told, "temporarily_unavailable")
         assert took < 4, f"GATEWAY_DRAIN is 1 s, it took {took:.1f} s"
         wait_for("the processes to leave", 5, lambda: not set(pids) & set(handlers(CHAT)))
+        bring_back(site)
+
+
+@test("lighttpd nginx fcgid cgi", "drain")
+def a_whole_answer_that_outlasts_the_drain_is_refused(site):
+    site.healthy()
+    with Exchange(site.port) as x:
+        x.request("POST", PATH, site.auth(), ask("silence"))
+        wait_for("the provider to be asked", 5, lambda: len(site.fake.requests()) > 1)
+        for pid in chat_pids(site):
+            kill(pid, signal.SIGTERM)
+        error = expect_error(x.read(), 503, "temporarily_unavailable")
+        assert "restart" in error["message"], error
+    bring_back(site)
+
+
+@test("fcgid cgi", "unset")
+def without_a_setting_the_drain_ends_before_apache_kills(site):
+    """SIGKILL comes 8 s after SIGTERM from mod_fcgid, and 3 s after it from mod_cgid."""
+    for cue in ("tokens=300 pace=100", "stall=3"):
+        with open_stream(site, cue) as x:
+            next(x.events())
+            begun = time.monotonic()
+            for pid in chat_pids(site):
+                kill(pid, signal.SIGTERM)
+            told = Told(x)
+        took = time.monotonic() - begun
+        check_broken_stream(told, "temporarily_unavailable", "timeout")
+        assert took < (7.5 if site.kind == "fcgid" else 2.8), took
+        assert cue == "stall=3" or took > (5 if site.kind == "fcgid" else 1.5), took
         bring_back(site)
 
 

@@ -144,6 +144,20 @@ def heartbeats_bridge_a_slow_first_token(site):
     assert reply.status == 200 and reply.body.startswith(b"{"), reply.body[:50]
 
 
+@test("battery", "blanks")
+def white_space_bridges_the_wait_for_a_whole_answer_where_it_is_wanted(site):
+    reply = chat(site, "ttft=1500")
+    assert reply.status == 200 and reply.complete, reply.status
+    blanks = len(reply.body) - len(reply.body.lstrip())
+    assert 2 <= blanks <= 5 and not reply.body[:blanks].strip(b"\n"), reply.body[:20]
+    assert reply.json()["choices"][0]["message"]["content"] == SENTENCE
+    reply = chat(site, "silence")
+    assert reply.status == 200 and reply.complete, "the status had gone out"
+    assert reply.body.startswith(b"\n"), reply.body[:20]
+    assert reply.json()["error_type"] == "timeout", reply.body
+    site.healthy()
+
+
 @test()
 def heartbeats_bridge_a_pause_within_the_stream(site):
     told = stream(site, "tokens=3 pace=1500")
