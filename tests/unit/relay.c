@@ -305,7 +305,7 @@ static bool stalls(struct peer *p)
 static void a_stall_is_a_timeout_and_cancels_the_provider(void **state)
 {
 	struct call c = call_of(true);
-	int left = server.left;
+	int left = left_before(&server);
 
 	(void)state;
 	c.conf.idle_ms = 50;
@@ -571,7 +571,7 @@ static void a_client_that_leaves_cancels_its_provider(void **state)
 		struct call c = call_of(true);
 		struct leaver l = { &c, 150000 };
 		pthread_t thread;
-		int left = server.left;
+		int left = left_before(&server);
 		int64_t began = clock_mono_ms();
 
 		open_client(&c);

@@ -42,6 +42,7 @@ struct provider_script {
 	_Atomic(script) play;
 	bool reads_body;           /* before the script plays */
 	atomic_int accepted, open; /* connections */
+	atomic_int playing;        /* scripts that have not ended */
 	atomic_int left;           /* connections that the gateway closed first */
 	pthread_t thread;
 };
@@ -124,11 +125,29 @@ static bool hear(struct peer *p)
 	return good;
 }
 
+static bool play_one(struct peer *p)
+{
+	bool goes_on;
+
+	p->server->playing++;
+	goes_on = atomic_load(&p->server->play)(p);
+	p->server->playing--;
+	return goes_on;
+}
+
+/* server->left, when what was played before counts already. */
+static inline int left_before(const struct provider_script *s)
+{
+	for (int i = 0; s->playing && i < 600; i++)
+		usleep(10000);
+	return s->left;
+}
+
 static void *converse(void *arg)
 {
 	struct peer *p = arg;
 
-	while (hear(p) && atomic_load(&p->server->play)(p))
+	while (hear(p) && play_one(p))
 		p->nth++;
 	close(p->fd);
 	p->server->open--;

@@ -5,9 +5,15 @@ static struct provider_script server;
 
 static bool plays_hello(struct peer *p)
 {
-	say_events_head(p);
-	say_chunk(p, HELLO STOP DONE);
-	say_chunk(p, "");
+	char text[2048];
+
+	/* At once, the end included: then the connection is free before anybody knows the answer.
+	 */
+	snprintf(text, sizeof(text),
+		"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+		"Transfer-Encoding: chunked\r\n\r\n%zx\r\n%s\r\n0\r\n\r\n",
+		strlen(HELLO STOP DONE), HELLO STOP DONE);
+	say(p, text);
 	return true;
 }
 
@@ -208,6 +214,80 @@ static void many_at_once_all_get_their_own_answer(void **state)
 	script_stop(&server);
 }
 
+/* ---- the way there ---- */
+
+static void only_the_configured_proxy_is_asked(void **state)
+{
+	static const char *const variables[] = { "http_proxy", "HTTP_PROXY", "https_proxy",
+		"HTTPS_PROXY", "all_proxy", "ALL_PROXY" };
+	const size_t n = sizeof(variables) / sizeof(variables[0]);
+	struct provider_script proxy;
+	char url[64];
+	struct pump_conf conf = { .ca_file = "", .proxy = url };
+	struct call c = call_of(true);
+	struct pump *pump;
+
+	(void)state;
+	script_start(&server, plays_hello);
+	script_start(&proxy, plays_hello);
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u", proxy.port);
+	for (size_t i = 0; i < n; i++)
+		setenv(variables[i], url, 1);
+	pump = new_pump("");
+	assert_hello(pump);
+	assert_int_equal(server.accepted, 1);
+	assert_int_equal(proxy.accepted, 0);
+	for (size_t i = 0; i < n; i++)
+		unsetenv(variables[i]);
+	pump_stop(pump);
+
+	assert_int_equal(pump_start(&conf, &pump, NULL), ERR_OK);
+	c.url = "http://provider.invalid/v1"; /* the proxy would look the name up */
+	place_call(pump, NULL, &c);
+	read_all(&c);
+	assert_int_equal(c.rc, ERR_OK);
+	assert_int_equal(proxy.accepted, 1);
+	end_call(&c);
+	pump_stop(pump);
+	script_stop(&proxy);
+	script_stop(&server);
+}
+
+/* A listener whose queue is full lets the kernel drop what comes: nobody answers. */
+static void a_host_that_does_not_answer_is_given_up(void **state)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET };
+	socklen_t n = sizeof(a);
+	struct pump *pump = new_pump("");
+	struct call c = call_of(true);
+	int fd = socket(AF_INET, SOCK_STREAM, 0), waiting_fds[16];
+	char url[64];
+
+	(void)state;
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(listen(fd, 0), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &n), 0);
+	for (size_t i = 0; i < 16; i++) {
+		waiting_fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		(void)connect(waiting_fds[i], (struct sockaddr *)&a, sizeof(a));
+	}
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u/v1", ntohs(a.sin_port));
+	c.url = url;
+	c.conf.connect_ms = 100; /* far below all other limits */
+	place_call(pump, NULL, &c);
+	read_all(&c);
+	assert_int_equal(c.rc, ERR_UPSTREAM_TIMEOUT);
+	assert_int_equal(err_status(&c.e), 504);
+	assert_non_null(strstr(c.e.message, "GATEWAY_CONNECT_TIMEOUT"));
+	assert_int_equal(c.seen.len, 0);
+	end_call(&c);
+	for (size_t i = 0; i < 16; i++)
+		close(waiting_fds[i]);
+	close(fd);
+	pump_stop(pump);
+}
+
 /* ---- drain ---- */
 
 static bool stalls(struct peer *p)
@@ -257,6 +337,8 @@ int main(void)
 		cmocka_unit_test(a_connection_that_the_provider_closed_is_no_error),
 		cmocka_unit_test(an_answer_may_come_before_the_request_was_sent),
 		cmocka_unit_test(many_at_once_all_get_their_own_answer),
+		cmocka_unit_test(only_the_configured_proxy_is_asked),
+		cmocka_unit_test(a_host_that_does_not_answer_is_given_up),
 		cmocka_unit_test(no_stream_outlives_the_drain_and_each_is_told),
 		cmocka_unit_test(a_drain_lets_streams_finish_before_its_deadline),
 	};
