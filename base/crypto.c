@@ -58,31 +58,50 @@ void crypto_sha1(struct slice text, uint8_t out[SHA1_BYTES])
 	must(SHA1((const unsigned char *)(text.len ? text.ptr : ""), text.len, out) != NULL);
 }
 
-/* RFC 2104. */
-void crypto_hmac_sha256(struct slice key, struct slice text, uint8_t out[SHA256_BYTES])
+/* RFC 2104: the hashes that the padded key has begun. */
+void crypto_hmac_begin(struct crypto_hmac *h, struct slice key)
 {
-	uint8_t pad[SHA256_CBLOCK], inner[SHA256_BYTES], short_key[SHA256_BYTES];
-	SHA256_CTX ctx;
+	uint8_t inner[SHA256_CBLOCK], outer[SHA256_CBLOCK], short_key[SHA256_BYTES];
 
-	if (key.len > sizeof(pad)) {
+	if (key.len > sizeof(inner)) {
 		crypto_sha256(key, short_key);
 		key = (struct slice){ (const char *)short_key, sizeof(short_key) };
 	}
-	for (unsigned round = 0; round < 2; round++) {
-		memset(pad, round ? 0x5c : 0x36, sizeof(pad));
-		for (size_t i = 0; i < key.len; i++)
-			pad[i] ^= (uint8_t)key.ptr[i];
-		must(SHA256_Init(&ctx) && SHA256_Update(&ctx, pad, sizeof(pad)));
-		if (round)
-			must(SHA256_Update(&ctx, inner, sizeof(inner)));
-		else
-			must(SHA256_Update(&ctx, text.len ? text.ptr : "", text.len));
-		must(SHA256_Final(round ? out : inner, &ctx));
+	memset(inner, 0x36, sizeof(inner));
+	memset(outer, 0x5c, sizeof(outer));
+	for (size_t i = 0; i < key.len; i++) {
+		inner[i] ^= (uint8_t)key.ptr[i];
+		outer[i] ^= (uint8_t)key.ptr[i];
 	}
-	OPENSSL_cleanse(&ctx, sizeof(ctx));
-	OPENSSL_cleanse(pad, sizeof(pad));
+	crypto_hash_begin(&h->inner);
+	crypto_hash_add(&h->inner, (struct slice){ (const char *)inner, sizeof(inner) });
+	crypto_hash_begin(&h->outer);
+	crypto_hash_add(&h->outer, (struct slice){ (const char *)outer, sizeof(outer) });
 	OPENSSL_cleanse(inner, sizeof(inner));
+	OPENSSL_cleanse(outer, sizeof(outer));
 	OPENSSL_cleanse(short_key, sizeof(short_key));
+}
+
+void crypto_hmac_of(const struct crypto_hmac *h, struct slice text, uint8_t out[SHA256_BYTES])
+{
+	struct crypto_hash hash = h->inner;
+	uint8_t inner[SHA256_BYTES];
+
+	crypto_hash_add(&hash, text);
+	crypto_hash_end(&hash, inner);
+	hash = h->outer;
+	crypto_hash_add(&hash, (struct slice){ (const char *)inner, sizeof(inner) });
+	crypto_hash_end(&hash, out);
+	OPENSSL_cleanse(inner, sizeof(inner));
+}
+
+void crypto_hmac_sha256(struct slice key, struct slice text, uint8_t out[SHA256_BYTES])
+{
+	struct crypto_hmac h;
+
+	crypto_hmac_begin(&h, key);
+	crypto_hmac_of(&h, text, out);
+	OPENSSL_cleanse(&h, sizeof(h));
 }
 
 /* The kernel's generator: OpenSSL's own costs 3 ms to set up, which every CGI request would pay. */

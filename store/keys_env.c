@@ -1,14 +1,9 @@
 #include "store/keys_env.h"
 
-#include "base/crypto.h"
+#include "store/pepper.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-static void hash(const struct keys_env *k, struct slice text, uint8_t out[SHA256_BYTES])
-{
-	crypto_hmac_sha256((struct slice){ (const char *)k->pepper, sizeof(k->pepper) }, text, out);
-}
 
 static enum err_code add(struct keys_env *k, struct slice item, size_t number, struct err *e)
 {
@@ -34,7 +29,7 @@ static enum err_code add(struct keys_env *k, struct slice item, size_t number, s
 	snprintf(own->info.name, sizeof(own->info.name), "%.*s", SLICE_ARG(name));
 	snprintf(own->info.id, sizeof(own->info.id), KEYS_ENV_PREFIX "%.*s", SLICE_ARG(name));
 	own->info.number = people_number(slice_of(own->info.id));
-	hash(k, key, own->hash);
+	crypto_hmac_of(&k->pepper, key, own->hash);
 	for (size_t i = 0; i < k->count; i++)
 		if (strcmp(more[i].info.id, own->info.id) == 0 ||
 			crypto_equal(more[i].hash, own->hash, SHA256_BYTES))
@@ -49,9 +44,12 @@ enum err_code keys_env_read(struct keys_env *k, const char *text, struct err *e)
 {
 	struct slice rest = slice_of(text), item;
 	enum err_code rc = ERR_OK;
+	uint8_t pepper[PEPPER_BYTES];
 	size_t number = 0;
 
-	crypto_random(k->pepper, sizeof(k->pepper));
+	crypto_random(pepper, sizeof(pepper));
+	crypto_hmac_begin(&k->pepper, (struct slice){ (const char *)pepper, sizeof(pepper) });
+	crypto_wipe(pepper, sizeof(pepper));
 	while (!rc && rest.len) {
 		item = slice_trim(slice_cut(&rest, ','));
 		number++;
@@ -69,7 +67,7 @@ const struct key_info *keys_env_find(const struct keys_env *k, struct slice text
 
 	if (!k->count)
 		return NULL;
-	hash(k, text, sum);
+	crypto_hmac_of(&k->pepper, text, sum);
 	for (size_t i = 0; i < k->count; i++)
 		if (crypto_equal(k->keys[i].hash, sum, sizeof(sum)))
 			found = &k->keys[i].info;

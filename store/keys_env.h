@@ -6,8 +6,8 @@
 #ifndef STORE_KEYS_ENV_H
 #define STORE_KEYS_ENV_H
 
+#include "base/crypto.h"
 #include "store/key_record.h"
-#include "store/pepper.h"
 
 #define KEYS_ENV_SETTING "GATEWAY_API_KEYS"
 #define KEYS_ENV_PREFIX  "env:"
@@ -21,7 +21,7 @@ struct keys_env_key {
 struct keys_env {
 	struct keys_env_key *keys;
 	size_t count;
-	uint8_t pepper[PEPPER_BYTES]; /* of this process alone */
+	struct crypto_hmac pepper; /* of this process alone */
 };
 
 /* ERR_CONF with the entry at fault, never its key. k is to be ended in any case. */

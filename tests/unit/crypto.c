@@ -71,6 +71,25 @@ static void hmac_agrees_with_the_standard(void **state)
 		"b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
 }
 
+static void a_key_made_ready_once_serves_any_number_of_texts(void **state)
+{
+	uint8_t out[SHA256_BYTES], same[SHA256_BYTES];
+	struct crypto_hmac ready;
+	char text[200];
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	crypto_hmac_begin(&ready, SLICE("Jefe"));
+	for (size_t n = 0; n <= sizeof(text); n++) {
+		crypto_hmac_of(&ready, (struct slice){ text, n }, out);
+		crypto_hmac_sha256(SLICE("Jefe"), (struct slice){ text, n }, same);
+		assert_memory_equal(out, same, sizeof(out));
+	}
+	crypto_hmac_of(&ready, SLICE("what do ya want for nothing?"), out);
+	assert_hex(out, sizeof(out),
+		"5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+}
+
 /* kilo-contract.md section 37: key 00..1f, IV 00..0b, no associated data. */
 static void a_sealed_text_of_the_contract_is_opened(void **state)
 {
@@ -224,6 +243,7 @@ int main(void)
 		cmocka_unit_test(sha256_agrees_with_the_standard),
 		cmocka_unit_test(a_hash_of_pieces_is_that_of_the_whole),
 		cmocka_unit_test(hmac_agrees_with_the_standard),
+		cmocka_unit_test(a_key_made_ready_once_serves_any_number_of_texts),
 		cmocka_unit_test(a_sealed_text_of_the_contract_is_opened),
 		cmocka_unit_test(a_sealed_text_that_was_touched_does_not_open),
 		cmocka_unit_test(crc32_agrees_with_zlib),
