@@ -26,7 +26,6 @@ GATEWAY_HOME=${GATEWAY_HOME:-var}
 if ! [[ $PORT =~ ^[1-9][0-9]{0,4}$ ]] || ((PORT > 65535)); then
 	die "PORT=$PORT is no port; it takes a number from 1 to 65535"
 fi
-[[ $bin != *[[:space:]]* ]] || die "lighttpd cannot start programs below a path with blanks: $bin"
 command -v lighttpd >/dev/null ||
 	die "lighttpd is missing: install it (apt-get install lighttpd), or run make run, which does"
 command -v curl >/dev/null || die "curl is missing: install it (apt-get install curl)"
@@ -52,7 +51,12 @@ if [[ ${#TOLLGATE_RUN} -gt 85 || $TOLLGATE_RUN == *[[:space:]]* ]]; then
 	own_run=$TOLLGATE_RUN
 fi
 mkdir -p "$TOLLGATE_RUN"
+# lighttpd takes what stands behind a blank for an argument of the program.
+if [[ $bin == *[[:space:]]* ]]; then
+	ln -sfn "$bin" "$TOLLGATE_RUN/bin" || die "no link can be made in $TOLLGATE_RUN"
+fi
 export PORT GATEWAY_HOME TOLLGATE_RUN TOLLGATE_BIN=$bin
+[[ $bin != *[[:space:]]* ]] || TOLLGATE_BIN=$TOLLGATE_RUN/bin
 
 # ---- starting ----
 
@@ -97,31 +101,44 @@ ids() {
 key=$(<"$key_file")
 models=$(ids /v1/models id)
 model=${models%%$'\n'*}
-if [[ $models == demo/* ]]; then
-	model=demo/story:free
-	sources="none
-  Models      demo/echo:free and demo/story:free
-              DEMONSTRATION: a program inside the gateway makes up these answers, no
-              model does. Set OPENAI_API_KEY, ANTHROPIC_API_KEY or the variable of
-              another provider, and start again."
-else
-	sources=$(ids /v1/providers slug | paste -sd, | sed 's/,/, /g')
-fi
-cat <<EOF
+say_curl() {
+	cat <<EOF
+
+  curl -N $base/v1/chat/completions \\
+    -H 'Authorization: Bearer $key' -H 'Content-Type: application/json' \\
+    -d '{"model":"$1","stream":true,"messages":[{"role":"user","content":"Tell me a story."}]}'
+EOF
+}
+say_running() {
+	cat <<EOF
 
 Tollgate is running.
 
   Base URL    $base/v1
   API key     $key   (kept in $key_file)
-  Providers   $sources
-
-  curl -N $base/v1/chat/completions \\
-    -H 'Authorization: Bearer $key' -H 'Content-Type: application/json' \\
-    -d '{"model":"$model","stream":true,"messages":[{"role":"user","content":"Tell me a story."}]}'
-
-  Stop with Ctrl-C.
-
+  Providers   $1
 EOF
+}
+if [[ $models == demo/* ]]; then
+	say_running none
+	cat <<EOF
+  Models      demo/echo:free and demo/story:free
+              DEMONSTRATION: a program inside the gateway makes up these answers, no
+              model does. Set OPENAI_API_KEY, ANTHROPIC_API_KEY or the variable of
+              another provider, and start again.
+EOF
+	say_curl demo/story:free
+elif [ -n "$model" ]; then
+	say_running "$(ids /v1/providers slug | paste -sd, | sed 's/,/, /g')"
+	say_curl "$model"
+else
+	say_running none
+	cat <<EOF
+  Models      none, so every request is refused. Set OPENAI_API_KEY, ANTHROPIC_API_KEY
+              or the variable of another provider, and start again.
+EOF
+fi
+printf '\n  Stop with Ctrl-C.\n\n'
 
 # ---- until told to stop ----
 
