@@ -53,7 +53,8 @@ help: ## this list
 
 run: ## start the gateway on 127.0.0.1:$(PORT), data in GATEWAY_HOME (PORT=, GATEWAY_HOME=)
 	@conf/packages.sh build run
-	@$(MAKE) --no-print-directory -s all
+	@[ -e '$(B)/bin/tollgate' ] || echo 'Building; the first time this takes a minute or two.'
+	@$(MAKE) --no-print-directory -s $(JOBS) all
 	@exec env PORT='$(PORT)' GATEWAY_HOME='$(GATEWAY_HOME)' conf/run.sh $(B)/bin
 
 # ---- compiling ----
