@@ -335,15 +335,18 @@ static enum job_next on_end(struct job *j, bool cut, struct err *e)
 	struct err last = { 0 };
 	enum err_code rc;
 	enum job_next next;
-	bool partial;
+	bool partial, all;
 
 	if (r->kind == BODY_REFUSAL)
 		return JOB_DONE;
 	if (r->kind == BODY_WHOLE)
 		return JOB_MORE;
 	rc = feed_end(r, &partial, &last);
-	/* Only words of farewell can be missing or broken when all choices have finished. */
-	if (!r->ended && (cut ? dialect_is_finished(&r->dialect) : dialect_may_end(&r->dialect)))
+	/* Only words of farewell can be missing or broken when all choices have finished. Where a
+	 * mark is missing that would say so, fewer than were asked for are not all: a connection
+	 * that is the answer's only end may have been cut between two of them. */
+	all = cut || partial || r->call.target->provider->can & MARKS_END;
+	if (!r->ended && (all ? dialect_is_finished(&r->dialect) : dialect_may_end(&r->dialect)))
 		rc = take_end(r, &last);
 	next = relay_send_out(r, e);
 	if (next == JOB_FAIL)

@@ -183,7 +183,7 @@ static bool takes_url(struct slice url)
 
 const struct provider provider_anthropic = {
 	.name = "anthropic",
-	.can = CAN_STREAM | CAN_TOOLS | CAN_IMAGES | CAN_IMAGE_URLS | ADDS_THOUGHTS,
+	.can = CAN_STREAM | CAN_TOOLS | CAN_IMAGES | CAN_IMAGE_URLS | ADDS_THOUGHTS | MARKS_END,
 	.takes_url = takes_url,
 	.encode = anthropic_encode,
 	.decode = anthropic_decode,

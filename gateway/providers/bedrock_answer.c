@@ -518,7 +518,7 @@ static bool takes_url(struct slice url)
 
 const struct provider provider_bedrock = {
 	.name = "bedrock",
-	.can = CAN_STREAM | CAN_TOOLS | CAN_IMAGES | ADDS_THOUGHTS,
+	.can = CAN_STREAM | CAN_TOOLS | CAN_IMAGES | ADDS_THOUGHTS | MARKS_END,
 	.framing = FRAMES_AWS,
 	.patience_ms = 300000,
 	.sigv4_service = "bedrock",

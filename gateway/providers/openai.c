@@ -468,7 +468,7 @@ static enum err_code decode(struct dialect *d, struct slice content_type, struct
 
 const struct provider provider_openai = {
 	.name = "openai",
-	.can = CAN_STREAM | CAN_TOOLS | CAN_IMAGES | CAN_IMAGE_URLS,
+	.can = CAN_STREAM | CAN_TOOLS | CAN_IMAGES | CAN_IMAGE_URLS | MARKS_END,
 	.encode = openai_encode,
 	.decode = decode,
 	.decode_event = decode_event,

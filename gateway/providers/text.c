@@ -510,7 +510,7 @@ static enum err_code write_fim_events(const struct answer *a, struct buf *out, s
 
 const struct provider provider_text = {
 	.name = "text",
-	.can = CAN_STREAM,
+	.can = CAN_STREAM | MARKS_END,
 	.encode = encode,
 	.decode = decode,
 	.decode_event = decode_event,
@@ -522,7 +522,7 @@ const struct provider provider_text = {
 
 const struct provider provider_fim = {
 	.name = "fim",
-	.can = CAN_STREAM,
+	.can = CAN_STREAM | MARKS_END,
 	.encode = encode,
 	.decode = decode,
 	.decode_event = decode_event,

@@ -215,7 +215,8 @@ extern const struct json_limits tongue_limits;
 /* Have all n choices that were asked for finished? */
 bool dialect_is_finished(const struct dialect *d);
 
-/* Have all choices that came up finished, and did one? Some providers know only n = 1. */
+/* Have all choices that came up finished, and did one? Some providers know only n = 1: these may
+ * be all there are. */
 bool dialect_may_end(const struct dialect *d);
 
 /* ---- the contract ---- */
@@ -226,6 +227,7 @@ enum provider_can {
 	CAN_IMAGES = 1 << 2,
 	CAN_IMAGE_URLS = 1 << 3, /* fetches images by itself; else they are inlined for it */
 	ADDS_THOUGHTS = 1 << 4,  /* asks for more than max_tokens where the model is to think */
+	MARKS_END = 1 << 5,      /* the last event says so, and not the connection's end alone */
 };
 
 /* How the events of a stream are parted. */

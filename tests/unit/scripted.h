@@ -217,6 +217,7 @@ struct call {
 	bool stream, include_usage;
 	bool byok;         /* with the caller's own key */
 	size_t body_bytes; /* of padding in the message */
+	unsigned n;        /* choices; 0 = nothing is said of them */
 	struct relay_conf conf;
 	int client[2]; /* [0] is ours, [1] the gateway's */
 	/* after */
@@ -271,7 +272,10 @@ static inline void place_call(struct pump *pump, const struct provider_script *s
 	buf_str(&body, "{\"model\":\"lab/m\",\"messages\":[{\"role\":\"user\",\"content\":\"");
 	for (size_t i = 0; i < c->body_bytes; i++)
 		buf_char(&body, 'x');
-	buf_printf(&body, "\"}],\"stream\":%s}", c->stream ? "true" : "false");
+	buf_printf(&body, "\"}],\"stream\":%s", c->stream ? "true" : "false");
+	if (c->n)
+		buf_printf(&body, ",\"n\":%u", c->n);
+	buf_char(&body, '}');
 	if (chat_parse(buf_slice(&body), &limits, &req, NULL))
 		abort();
 	req.include_usage = c->include_usage;
