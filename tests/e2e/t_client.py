@@ -29,6 +29,7 @@ def cancelled_after(site, left, seconds):
 
     at = wait_for("the provider to be cancelled", seconds + 5, look) / 1000
     assert at - left <= seconds, f"cancelled {at - left:.2f} s after the client left"
+    return at - left
 
 
 def bound(site):
@@ -69,7 +70,9 @@ def leaving_in_mid_stream_cancels(site):
 @test("lighttpd nginx", "quiet")
 def leaving_is_seen_without_heartbeats(site):
     """The head comes a moment after the connection, as on a network: lighttpd does not watch a
-    client whose whole request was there at accept."""
+    client whose whole request was there at accept. The promise is 250 ms; the soonest of several
+    keeps it on a machine that is busy with something else."""
+    took = []
     for body in (ask("ttft=30000", stream=True), ask("ttft=30000"), ask("silence", stream=True)):
         site.fake.reset()
         x = Exchange(site.port)
@@ -77,7 +80,8 @@ def leaving_is_seen_without_heartbeats(site):
         x.request("POST", PATH, site.auth(), body)
         asked(site)
         time.sleep(0.2)
-        cancelled_after(site, leave(x), 1.0)
+        took.append(cancelled_after(site, leave(x), 1.0))
+    assert min(took) < 0.25, took
     site.healthy()
 
 

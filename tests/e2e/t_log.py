@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import threading
 
 from client import call
 from harness import KEY, PROVIDER_KEY, test, wait_for
@@ -68,6 +70,31 @@ def nothing_secret_is_ever_logged(site):
         text = path.read_text(errors="replace")
         for secret in (KEY, PROVIDER_KEY, WRONG, PROMPT, "Hello from the fake"):
             assert secret not in text, f"{secret[:14]}… stands in {path.name}"
+
+
+@test("lighttpd")
+def a_log_is_followed_over_its_rotation(site):
+    site.healthy()
+    told = []
+    p = site.place.start(
+        [site.bin / "tollgate", "logs", site.log, "--follow", "--lines", "0"],
+        site.env, log="tollgate.log", stdout=subprocess.PIPE,
+    )
+    reader = threading.Thread(target=lambda: told.extend(iter(p.stdout.readline, b"")))
+    reader.start()
+
+    def shown(model):
+        assert chat(site, model=model).status == 200
+        return any(model.encode() in line and b" 200 " in line for line in told)
+
+    try:
+        wait_for("a line that is added", 10, lambda: shown("openai/gpt-before"), 0.2)
+        site.log.rename(site.log.with_suffix(".old"))
+        wait_for("a line of the new file", 10, lambda: shown("openai/gpt-after"), 0.2)
+    finally:
+        p.terminate()
+        p.wait(10)
+        reader.join(10)
 
 
 @test("battery")

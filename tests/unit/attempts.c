@@ -425,7 +425,7 @@ static void who_dies_before_its_first_word_is_never_seen(void **state)
 static void who_speaks_first_answers_and_the_other_is_cancelled(void **state)
 {
 	struct asking a = ask_of(true);
-	int left = first.left;
+	int left = left_before(&first);
 
 	(void)state;
 	a.first_token_ms = 100;
