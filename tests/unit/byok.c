@@ -1,9 +1,9 @@
 #include "store/byok.h"
 
-#include "base/log.h"
 #include "store/fault.h"
 #include "store/gdbm_file.h"
 #include "store/home.h"
+#include "tests/unit/own_home.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,14 +11,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #define NOW    INT64_C(1760000000000)
 #define SECRET "sk-users-own-0123456789"
@@ -26,48 +22,8 @@
 #define CONTRACT_KEY "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 #define OTHER_KEY    "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="
 
-static char top[] = "/tmp/tollgate-byok-XXXXXX";
-static char home[64], log_path[64];
 static const struct byok_owner ana = { BYOK_USER, "ana" }, ben = { BYOK_USER, "ben" },
 			       acme = { BYOK_ORG, "ana" }; /* an id of another kind */
-
-static const char *in_home(const char *name)
-{
-	static char path[384];
-
-	snprintf(path, sizeof(path), "%s/%s", home, name);
-	return path;
-}
-
-static void remove_home(void)
-{
-	DIR *d = opendir(home);
-	struct dirent *entry;
-
-	while (d && (entry = readdir(d)))
-		if (entry->d_name[0] != '.')
-			unlink(in_home(entry->d_name));
-	if (d)
-		closedir(d);
-	rmdir(home);
-}
-
-static int set_up(void **state)
-{
-	(void)state;
-	assert_non_null(mkdtemp(top));
-	snprintf(home, sizeof(home), "%s/home", top);
-	snprintf(log_path, sizeof(log_path), "%s/log", top);
-	return (int)log_open(log_path, "test", NULL);
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	remove_home();
-	unlink(log_path);
-	return rmdir(top);
-}
 
 static int start(void **state)
 {
@@ -110,7 +66,8 @@ static enum err_code try_secret(struct byok *b, const struct byok_owner *owner,
 {
 	struct buf secret = { .max_bytes = BYOK_SECRET_MAX };
 	struct byok_info info;
-	enum err_code rc = byok_secret(b, owner, provider, &info, &secret, e);
+	size_t which;
+	enum err_code rc = byok_secret(b, owner, &provider, 1, &which, &info, &secret, e);
 
 	out[0] = '\0';
 	if (!rc)
@@ -242,6 +199,38 @@ static void a_key_is_changed_switched_off_and_forgotten(void **state)
 	assert_string_equal(out.id, made.id);
 	assert_none(b, &ana, "openai");
 	assert_int_equal(byok_remove(b, &ana, made.id, &out, &e), ERR_NOT_FOUND);
+	byok_close(b);
+}
+
+static void of_several_providers_the_first_with_an_enabled_key_answers(void **state)
+{
+	static const char *const providers[] = { "openai", "openrouter", "xai" };
+	const struct byok_info off = { .disabled = true };
+	struct byok *b = open_byok(""), *other = open_byok("");
+	struct buf secret = { .max_bytes = BYOK_SECRET_MAX };
+	struct byok_info info;
+	size_t which;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(
+		byok_secret(b, &ana, providers, 3, &which, &info, &secret, &e), ERR_NOT_FOUND);
+	add(other, &ana, "xai", "last");
+	add(other, &ana, "openai", "first");
+	assert_int_equal(byok_secret(b, &ana, providers, 3, &which, &info, &secret, &e), ERR_OK);
+	assert_int_equal(which, 0);
+	assert_string_equal(info.provider, "openai");
+	assert_int_equal(byok_edit(other, &ana, "openai", BYOK_SET_DISABLED, &off, SLICE(""), NOW,
+				 &info, &e),
+		ERR_OK);
+	buf_reset(&secret);
+	assert_int_equal(byok_secret(b, &ana, providers, 3, &which, &info, &secret, &e), ERR_OK);
+	assert_int_equal(which, 2);
+	assert_true(slice_is(buf_slice(&secret), "last"));
+	assert_int_equal(
+		byok_secret(b, &ana, providers, 2, &which, &info, &secret, &e), ERR_NOT_FOUND);
+	buf_fini(&secret);
+	byok_close(other);
 	byok_close(b);
 }
 
@@ -688,6 +677,7 @@ int main(void)
 		TEST(a_key_is_kept_encrypted_and_every_process_sees_it_at_once),
 		TEST(nobody_gets_the_key_of_another),
 		TEST(a_key_is_changed_switched_off_and_forgotten),
+		TEST(of_several_providers_the_first_with_an_enabled_key_answers),
 		TEST(a_list_has_what_belongs_to_its_owner),
 		TEST(a_record_is_read_as_it_was_written_and_no_other_is_read),
 		TEST(a_secret_opens_only_for_whom_and_what_it_was_sealed),
@@ -703,5 +693,5 @@ int main(void)
 		TEST(a_rotation_stops_at_a_key_that_does_not_open),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, make_top_with_log, drop_top);
 }

@@ -1,6 +1,6 @@
 #include "gateway/byok_api.h"
 
-#include "base/log.h"
+#include "tests/unit/own_home.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,61 +8,29 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #define NOW INT64_C(1760000000000)
 #define KEY "sk-users-own-0123456789wxyz"
 #define ADD "{\"provider_id\":\"OpenAI\",\"api_key\":\"" KEY "\"}"
 
-static char top[] = "/tmp/tollgate-byok-api-XXXXXX";
-static char home[64], log_path[64];
 static struct byok *keys;
 static struct buf out;
 static const struct key_info key = { .id = "key_1" };
-
-static void remove_home(void)
-{
-	DIR *d = opendir(home);
-	struct dirent *entry;
-	char path[384];
-
-	while (d && (entry = readdir(d))) {
-		snprintf(path, sizeof(path), "%s/%s", home, entry->d_name);
-		if (entry->d_name[0] != '.')
-			unlink(path);
-	}
-	if (d)
-		closedir(d);
-	rmdir(home);
-}
 
 static int start(void **state)
 {
 	struct err e;
 
-	(void)state;
-	assert_non_null(mkdtemp(top));
-	snprintf(home, sizeof(home), "%s/home", top);
-	snprintf(log_path, sizeof(log_path), "%s/log", top);
 	buf_reset(&out);
-	return log_open(log_path, "test", &e) || byok_open(&keys, home, "", &e);
+	return make_top_with_log(state) || byok_open(&keys, home, "", &e);
 }
 
 static int stop(void **state)
 {
-	(void)state;
 	byok_close(keys);
-	remove_home();
 	buf_fini(&out);
-	unlink(log_path);
-	if (rmdir(top) != 0)
-		return -1;
-	memcpy(top + strlen(top) - 6, "XXXXXX", 6);
-	return 0;
+	return drop_top(state);
 }
 
 static struct identity person(const char *user)

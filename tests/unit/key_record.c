@@ -1,116 +1,8 @@
-#include "store/keys.h"
+#include "tests/unit/key_home.h"
 
 #include "base/crypto.h"
-#include "base/log.h"
 #include "store/gdbm_file.h"
 #include "store/home.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <dirent.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
-
-#define NOW INT64_C(1760000000000)
-
-static char top[] = "/tmp/tollgate-key-XXXXXX";
-static char home[64], log_path[64];
-
-static const char *in_home(const char *name)
-{
-	static char path[4][384];
-	static int next;
-
-	next = (next + 1) % 4;
-	snprintf(path[next], sizeof(path[next]), "%s/%s", home, name);
-	return path[next];
-}
-
-static void remove_home(void)
-{
-	DIR *d = opendir(home);
-	struct dirent *entry;
-
-	while (d && (entry = readdir(d)))
-		if (entry->d_name[0] != '.')
-			unlink(in_home(entry->d_name));
-	if (d)
-		closedir(d);
-	rmdir(home);
-}
-
-static int set_up(void **state)
-{
-	(void)state;
-	assert_non_null(mkdtemp(top));
-	snprintf(home, sizeof(home), "%s/home", top);
-	snprintf(log_path, sizeof(log_path), "%s/log", top);
-	return (int)log_open(log_path, "test", NULL);
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	remove_home();
-	unlink(log_path);
-	return rmdir(top);
-}
-
-static int start(void **state)
-{
-	(void)state;
-	remove_home();
-	return truncate(log_path, 0);
-}
-
-static struct keys *open_keys(const char *env)
-{
-	struct keys *k;
-	struct err e = { .code = ERR_OK };
-
-	if (keys_open(&k, home, env, &e))
-		fail_msg("%s", e.message);
-	return k;
-}
-
-struct made {
-	char text[KEY_TEXT_SIZE];
-	struct key_info info;
-};
-
-static enum err_code create(struct keys *k, const char *name, int64_t now_ms,
-	char text[KEY_TEXT_SIZE], struct key_info *info, struct err *e)
-{
-	struct key_info want = { .id = "" };
-
-	snprintf(want.name, sizeof(want.name), "%s", name);
-	return keys_create(k, &want, now_ms, text, info, e);
-}
-
-static struct made make_key(struct keys *k, const char *name, int64_t now_ms)
-{
-	struct made m;
-	struct err e = { .code = ERR_OK };
-
-	if (create(k, name, now_ms, m.text, &m.info, &e))
-		fail_msg("%s", e.message);
-	return m;
-}
-
-static void overwrite(const char *name, const void *bytes, size_t n)
-{
-	int fd = open(in_home(name), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, bytes, n), n);
-	close(fd);
-}
 
 /* ---- limits, owners, expiry ---- */
 
@@ -450,5 +342,5 @@ int main(void)
 			a_file_of_a_newer_schema_is_refused_and_not_called_damaged, start),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, make_top_with_log, drop_top);
 }

@@ -2,9 +2,9 @@
 
 #include "base/clock.h"
 #include "base/crypto.h"
-#include "base/log.h"
 #include "store/home.h"
 #include "store/keys.h"
+#include "tests/unit/own_home.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,51 +12,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #define NOW INT64_C(1760000000000)
-
-static char top[] = "/tmp/tollgate-people-XXXXXX";
-static char home[64], log_path[64];
-
-static void remove_home(void)
-{
-	DIR *d = opendir(home);
-	struct dirent *entry;
-	char path[384];
-
-	while (d && (entry = readdir(d))) {
-		snprintf(path, sizeof(path), "%s/%s", home, entry->d_name);
-		if (entry->d_name[0] != '.')
-			unlink(path);
-	}
-	if (d)
-		closedir(d);
-	rmdir(home);
-}
-
-static int set_up(void **state)
-{
-	(void)state;
-	assert_non_null(mkdtemp(top));
-	snprintf(home, sizeof(home), "%s/home", top);
-	snprintf(log_path, sizeof(log_path), "%s/log", top);
-	return (int)log_open(log_path, "test", NULL);
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	remove_home();
-	unlink(log_path);
-	return rmdir(top);
-}
 
 static int start(void **state)
 {
@@ -585,5 +545,5 @@ int main(void)
 		cmocka_unit_test_setup(a_killed_writer_leaves_no_half_of_an_organisation, start),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, make_top_with_log, drop_top);
 }
