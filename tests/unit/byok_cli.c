@@ -1,104 +1,18 @@
-#include "handlers/cli/cli.h"
-
 #include "handlers/cli/secret_in.h"
 #include "store/byok.h"
+#include "tests/unit/cli_run.h"
+#include "tests/unit/own_home.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pty.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/wait.h>
 #include <termios.h>
-#include <unistd.h>
 
 #define KEY      "sk-users-own-0123456789wxyz"
 #define CONTRACT "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
-static char top[] = "/tmp/tollgate-byok-cli-XXXXXX";
-static char home[64], captured[64], typed[64];
-static char out[65536]; /* what the last command printed, both streams */
-
-static void remove_home(void)
-{
-	DIR *d = opendir(home);
-	struct dirent *entry;
-	char path[384];
-
-	while (d && (entry = readdir(d))) {
-		snprintf(path, sizeof(path), "%s/%s", home, entry->d_name);
-		if (entry->d_name[0] != '.')
-			unlink(path);
-	}
-	if (d)
-		closedir(d);
-	rmdir(home);
-}
-
-static int set_up(void **state)
-{
-	(void)state;
-	assert_non_null(mkdtemp(top));
-	snprintf(home, sizeof(home), "%s/home", top);
-	snprintf(captured, sizeof(captured), "%s/out", top);
-	snprintf(typed, sizeof(typed), "%s/in", top);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	remove_home();
-	unlink(captured);
-	unlink(typed);
-	return rmdir(top);
-}
-
-/* Runs a command with its words, the last one NULL, and input; returns its exit code. */
-static int run(int (*command)(const struct conf *, int, char **), const char *input,
-	const char *const *words)
-{
-	int saved[3] = { dup(0), dup(1), dup(2) }, code, argc = 0;
-	int fd = open(captured, O_RDWR | O_CREAT | O_TRUNC, 0600);
-	int in = open(typed, O_RDWR | O_CREAT | O_TRUNC, 0600);
-	struct conf *c;
-	struct err e;
-	ssize_t n;
-
-	while (words[argc])
-		argc++;
-	assert_int_equal(write(in, input, strlen(input)), strlen(input));
-	assert_int_equal(lseek(in, 0, SEEK_SET), 0);
-	assert_int_equal(conf_load(&c, &e), ERR_OK);
-	fflush(NULL);
-	dup2(in, 0);
-	dup2(fd, 1);
-	dup2(fd, 2);
-	code = command(c, argc, (char **)(uintptr_t)words);
-	fflush(NULL);
-	for (int i = 0; i < 3; i++) {
-		dup2(saved[i], i);
-		close(saved[i]);
-	}
-	n = pread(fd, out, sizeof(out) - 1, 0);
-	out[n > 0 ? n : 0] = '\0';
-	close(fd);
-	close(in);
-	conf_fini(c);
-	return code;
-}
-
-#define WORDS(...)      ((const char *const[]){ __VA_ARGS__, NULL })
-#define RUN(input, ...) run(cli_byok, input, WORDS("byok", __VA_ARGS__))
-#define HAS(text)       assert_non_null(strstr(out, text))
-#define HAS_NOT(text)   assert_null(strstr(out, text))
+#define RUN(input, ...) run_with(cli_byok, input, WORDS("byok", __VA_ARGS__))
 
 static int start(void **state)
 {
@@ -106,9 +20,8 @@ static int start(void **state)
 	if (clearenv() != 0)
 		return -1;
 	remove_home();
-	return setenv("GATEWAY_HOME", home, 1) ||
-	       run(cli_users, "", WORDS("users", "create", "ana")) ||
-	       run(cli_orgs, "", WORDS("orgs", "create", "acme"));
+	return setenv("GATEWAY_HOME", home, 1) || run(cli_users, WORDS("users", "create", "ana")) ||
+	       run(cli_orgs, WORDS("orgs", "create", "acme"));
 }
 
 static void assert_kept(const char *setting, enum byok_owner_kind kind, const char *id,
@@ -117,12 +30,13 @@ static void assert_kept(const char *setting, enum byok_owner_kind kind, const ch
 	struct byok_owner owner = { .kind = kind };
 	struct buf text = { .max_bytes = BYOK_SECRET_MAX };
 	struct byok_info info;
+	size_t which;
 	struct byok *b;
 	struct err e;
 
 	str_copy_cut(owner.id, sizeof(owner.id), id);
 	assert_int_equal(byok_open(&b, home, setting, &e), ERR_OK);
-	assert_int_equal(byok_secret(b, &owner, provider, &info, &text, &e), ERR_OK);
+	assert_int_equal(byok_secret(b, &owner, &provider, 1, &which, &info, &text, &e), ERR_OK);
 	assert_true(slice_is(buf_slice(&text), secret));
 	buf_fini(&text);
 	byok_close(b);
@@ -132,17 +46,17 @@ static void a_key_comes_from_standard_input_and_is_never_shown(void **state)
 {
 	(void)state;
 	assert_int_equal(RUN("  " KEY " \r\n", "add", "OpenAI", "--user", "ana"), CLI_OK);
-	HAS_NOT(KEY);
+	has_not(KEY);
 	assert_kept("", BYOK_USER, "ana", "openai", KEY);
 	assert_int_equal(RUN("", "list"), CLI_OK);
-	HAS("...wxyz");
-	HAS("never");
-	HAS_NOT(KEY);
+	has("...wxyz");
+	has("never");
+	has_not(KEY);
 	assert_int_equal(RUN("", "list", "--json", "--user=ana"), CLI_OK);
-	HAS("\"ends_with\":\"wxyz\"");
-	HAS_NOT(KEY);
+	has("\"ends_with\":\"wxyz\"");
+	has_not(KEY);
 	assert_int_equal(RUN("", "list", "--org=acme"), CLI_OK);
-	HAS_NOT("wxyz");
+	has_not("wxyz");
 }
 
 static void what_is_wrong_is_named_and_changes_nothing(void **state)
@@ -153,27 +67,27 @@ static void what_is_wrong_is_named_and_changes_nothing(void **state)
 	memset(long_key, 'x', sizeof(long_key) - 1);
 	long_key[sizeof(long_key) - 1] = '\0';
 	assert_int_equal(RUN(KEY, "add", "openai"), CLI_USAGE);
-	HAS("--user");
+	has("--user");
 	assert_int_equal(RUN(KEY, "add", "openai", "--user=ana", "--org=acme"), CLI_USAGE);
 	assert_int_equal(RUN(KEY, "add", "openai", KEY, "--user=ana"), CLI_USAGE);
 	assert_int_equal(RUN(KEY, "add", "openai", "--user=ben"), CLI_FAILED);
-	HAS("ben");
+	has("ben");
 	assert_int_equal(RUN(KEY, "add", "nobody", "--user=ana"), CLI_FAILED);
-	HAS("zai-coding");
+	has("zai-coding");
 	assert_int_equal(RUN(" \n", "add", "openai", "--user=ana"), CLI_FAILED);
-	HAS("standard input");
+	has("standard input");
 	assert_int_equal(RUN(long_key, "add", "openai", "--user=ana"), CLI_FAILED);
-	HAS("8192");
+	has("8192");
 	assert_int_equal(
 		RUN("{\"accessKeyId\":\"AKIA0\"}", "add", "bedrock", "--user=ana"), CLI_FAILED);
-	HAS("secretAccessKey");
-	HAS_NOT("AKIA0");
+	has("secretAccessKey");
+	has_not("AKIA0");
 	assert_int_equal(RUN("", "remove", "openai", "--user=ana"), CLI_FAILED);
 	assert_int_equal(RUN("", "disable", "openai", "--org=acme"), CLI_FAILED);
 	assert_int_equal(RUN("", "rotate-master"), CLI_FAILED);
 	assert_int_equal(RUN("", "restore"), CLI_FAILED);
 	assert_int_equal(RUN("", "list"), CLI_OK);
-	HAS("No provider key yet");
+	has("No provider key yet");
 }
 
 static void a_key_is_replaced_switched_and_removed(void **state)
@@ -181,21 +95,21 @@ static void a_key_is_replaced_switched_and_removed(void **state)
 	(void)state;
 	assert_int_equal(RUN(KEY, "add", "openai", "--org", "acme"), CLI_OK);
 	assert_int_equal(RUN("sk-another-key", "add", "openai", "--org", "acme"), CLI_FAILED);
-	HAS("--replace");
+	has("--replace");
 	assert_int_equal(RUN("sk-another-key", "add", "openai", "--org=acme", "--replace",
 				 "--allow-fallback"),
 		CLI_OK);
 	assert_int_equal(RUN("", "rotate-master"), CLI_OK);
-	HAS("1 provider key is now");
+	has("1 provider key is now");
 	assert_int_equal(RUN("", "list"), CLI_OK);
-	HAS("allowed");
-	HAS("enabled");
+	has("allowed");
+	has("enabled");
 	assert_int_equal(RUN("", "disable", "openai", "--org", "acme"), CLI_OK);
 	assert_int_equal(RUN("", "list"), CLI_OK);
-	HAS("disabled");
+	has("disabled");
 	assert_int_equal(RUN("", "enable", "openai", "--org", "acme"), CLI_OK);
 	assert_int_equal(RUN("", "list"), CLI_OK);
-	HAS("enabled");
+	has("enabled");
 	assert_int_equal(RUN("", "remove", "openai", "--org", "acme"), CLI_OK);
 	assert_int_equal(RUN("", "list", "--json"), CLI_OK);
 	assert_string_equal(out, "[]\n");
@@ -213,8 +127,8 @@ static void a_key_of_another_gateway_is_imported(void **state)
 	assert_int_equal(RUN("{}", "add", "xai", "--user=ana", "--import"), CLI_FAILED);
 	setenv("GATEWAY_MASTER_KEY", "c2hvcnQ=", 1);
 	assert_int_equal(RUN("", "list"), CLI_FAILED);
-	HAS("5 bytes");
-	HAS_NOT("c2hvcnQ");
+	has("5 bytes");
+	has_not("c2hvcnQ");
 }
 
 /* All that the terminal shows until the other side closes it. */
@@ -261,10 +175,10 @@ static void a_terminal_does_not_show_what_is_typed(void **state)
 {
 	(void)state;
 	assert_int_equal(type("sk-wrong\025" KEY "?\177\n", KEY), 0);
-	HAS("Key: ");
-	HAS_NOT("sk-");
+	has("Key: ");
+	has_not("sk-");
 	assert_int_equal(type(KEY "\003", NULL), 1);
-	HAS_NOT("sk-");
+	has_not("sk-");
 }
 
 #define TEST(f) cmocka_unit_test_setup(f, start)
@@ -279,5 +193,5 @@ int main(void)
 		TEST(a_terminal_does_not_show_what_is_typed),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, make_top, drop_top);
 }

@@ -1,17 +1,8 @@
 /* tollgate cache: what the operator sees of remembered answers, and what he drops. */
-#include "handlers/cli/cli.h"
-
 #include "base/clock.h"
 #include "base/crypto.h"
-#include "gateway/books.h"
 #include "tests/unit/cache_folder.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/unit/cli_run.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -19,8 +10,7 @@
 #include <stdatomic.h>
 #include <sys/socket.h>
 
-static char out[65536]; /* what the last command printed, both streams */
-static char captured[HOME_PATH_MAX], lines[HOME_PATH_MAX];
+static char lines[HOME_PATH_MAX];
 static struct err err;
 
 static int start(void **state)
@@ -28,7 +18,6 @@ static int start(void **state)
 	(void)state;
 	if (clearenv() != 0 || !make_home())
 		return -1;
-	snprintf(captured, sizeof(captured), "%s/out", home);
 	snprintf(lines, sizeof(lines), "%s/lines", home);
 	return setenv("GATEWAY_HOME", home, 1);
 }
@@ -40,47 +29,7 @@ static int stop(void **state)
 	return 0;
 }
 
-/* Runs the command with its words, the last one NULL; returns its exit code. */
-static int run(const char *const *words)
-{
-	int saved[2] = { dup(1), dup(2) }, code, argc = 0;
-	int fd = open(captured, O_RDWR | O_CREAT | O_TRUNC, 0600);
-	struct conf *c;
-	ssize_t n;
-
-	while (words[argc])
-		argc++;
-	assert_true(fd >= 0);
-	assert_int_equal(conf_load(&c, &err), ERR_OK);
-	fflush(NULL);
-	dup2(fd, 1);
-	dup2(fd, 2);
-	code = cli_cache(c, argc, (char **)(uintptr_t)words);
-	fflush(NULL);
-	dup2(saved[0], 1);
-	dup2(saved[1], 2);
-	close(saved[0]);
-	close(saved[1]);
-	conf_fini(c);
-	n = pread(fd, out, sizeof(out) - 1, 0);
-	out[n > 0 ? n : 0] = '\0';
-	close(fd);
-	return code;
-}
-
-#define RUN(...) run((const char *const[]){ "cache", __VA_ARGS__, NULL })
-
-static void says(const char *text)
-{
-	if (!strstr(out, text))
-		fail_msg("\"%s\" is not in:\n%s", text, out);
-}
-
-static void says_not(const char *text)
-{
-	if (strstr(out, text))
-		fail_msg("\"%s\" is in:\n%s", text, out);
-}
+#define RUN(...) run(cli_cache, WORDS("cache", __VA_ARGS__))
 
 /* Three answers; the key of each begins with its digit twice. */
 static void remember_three(void)
@@ -120,12 +69,12 @@ static void an_empty_cache_is_shown_as_such(void **state)
 {
 	(void)state;
 	assert_int_equal(RUN("list"), CLI_OK);
-	says("No answer is remembered.");
+	has("No answer is remembered.");
 	assert_int_equal(RUN("list", "--json"), CLI_OK);
 	assert_string_equal(out, "[]\n");
 	assert_int_equal(RUN("stats"), CLI_OK);
 	assert_int_equal(RUN("show", "00"), CLI_FAILED);
-	says("no answer is remembered under 00");
+	has("no answer is remembered under 00");
 }
 
 static void stats_tell_what_was_saved(void **state)
@@ -133,14 +82,14 @@ static void stats_tell_what_was_saved(void **state)
 	(void)state;
 	remember_three();
 	assert_int_equal(RUN("stats"), CLI_OK);
-	says("75.0");
-	says("$0.0045");
+	has("75.0");
+	has("$0.0045");
 	assert_int_equal(RUN("stats", "--json"), CLI_OK);
-	says("\"hits\":3");
-	says("\"misses\":1");
-	says("\"hit_ratio\":0.750");
-	says("\"saved_microusd\":4500");
-	says("\"entries\":3");
+	has("\"hits\":3");
+	has("\"misses\":1");
+	has("\"hit_ratio\":0.750");
+	has("\"saved_microusd\":4500");
+	has("\"entries\":3");
 }
 
 static void the_list_has_the_newest_first(void **state)
@@ -154,13 +103,13 @@ static void the_list_has_the_newest_first(void **state)
 	two = strstr(out, "maker/model-2");
 	three = strstr(out, "maker/model-3");
 	assert_true(one && two && three && one < two && two < three);
-	says("1111111111111111");
-	says("events");
-	says("60m");
-	says("2h");
+	has("1111111111111111");
+	has("events");
+	has("60m");
+	has("2h");
 	assert_int_equal(RUN("list", "--json"), CLI_OK);
-	says("\"form\":\"events\"");
-	says("\"saved_microusd\":1500");
+	has("\"form\":\"events\"");
+	has("\"saved_microusd\":1500");
 }
 
 static void one_is_shown_by_the_beginning_of_its_key(void **state)
@@ -168,16 +117,16 @@ static void one_is_shown_by_the_beginning_of_its_key(void **state)
 	(void)state;
 	remember_three();
 	assert_int_equal(RUN("show", "2222"), CLI_OK);
-	says("maker/model-2");
-	says("40 + 2");
-	says_not("the answer");
+	has("maker/model-2");
+	has("40 + 2");
+	has_not("the answer");
 	assert_int_equal(RUN("show", "22", "--body"), CLI_OK);
-	says("\nthe answer\n");
+	has("\nthe answer\n");
 	assert_int_equal(RUN("show", "33", "--json", "--body"), CLI_OK);
-	says("\"usage\":{\"total_tokens\":42},\"body\":\"the answer\"}");
+	has("\"usage\":{\"total_tokens\":42},\"body\":\"the answer\"}");
 	assert_int_equal(RUN("show", "222"), CLI_USAGE);
 	assert_int_equal(RUN("show", "xy"), CLI_USAGE);
-	says("KEY is the beginning of a key");
+	has("KEY is the beginning of a key");
 }
 
 static void a_purge_without_a_choice_asks_for_one(void **state)
@@ -185,13 +134,13 @@ static void a_purge_without_a_choice_asks_for_one(void **state)
 	(void)state;
 	remember_three();
 	assert_int_equal(RUN("purge"), CLI_USAGE);
-	says("--all");
+	has("--all");
 	assert_int_equal(RUN("purge", "--all", "--model", "x"), CLI_USAGE);
 	assert_int_equal(RUN("purge", "--older-than", "soon"), CLI_USAGE);
 	assert_int_equal(RUN("purge", "--key", "1"), CLI_USAGE);
 	assert_int_equal(RUN("list", "--all"), CLI_USAGE);
 	assert_int_equal(RUN("list"), CLI_OK);
-	says("maker/model-3");
+	has("maker/model-3");
 }
 
 static void a_purge_drops_what_is_asked_for(void **state)
@@ -199,18 +148,18 @@ static void a_purge_drops_what_is_asked_for(void **state)
 	(void)state;
 	remember_three();
 	assert_int_equal(RUN("purge", "--model", "maker/model-1"), CLI_OK);
-	says("Forgot 1 answer.");
+	has("Forgot 1 answer.");
 	assert_int_equal(RUN("purge", "--older-than", "150m"), CLI_OK);
-	says("Forgot 1 answer.");
+	has("Forgot 1 answer.");
 	assert_int_equal(RUN("list"), CLI_OK);
-	says("maker/model-2");
-	says_not("maker/model-3");
+	has("maker/model-2");
+	has_not("maker/model-3");
 	assert_int_equal(RUN("purge", "--key", "2222", "--model", "maker/model-3"), CLI_OK);
-	says("Forgot 0 answers.");
+	has("Forgot 0 answers.");
 	assert_int_equal(RUN("purge", "--all"), CLI_OK);
-	says("Forgot 1 answer.");
+	has("Forgot 1 answer.");
 	assert_int_equal(RUN("list"), CLI_OK);
-	says("No answer");
+	has("No answer");
 }
 
 /* ---- warming: a gateway that plays its part ---- */
@@ -306,8 +255,8 @@ static void warming_asks_for_every_line(void **state)
 	assert_int_equal(RUN("warm", lines, "--url", url, "--key-file", key), CLI_FAILED);
 	stop_gateway(&gateway);
 	assert_int_equal(gateway.n, 3);
-	says("line 3: 400: no such model");
-	says("Asked 3 times: 1 answered anew, 1 remembered already, 1 failed.");
+	has("line 3: 400: no such model");
+	has("Asked 3 times: 1 answered anew, 1 remembered already, 1 failed.");
 	assert_non_null(strstr(gateway.heads[0], "POST /v1/chat/completions HTTP/1.1\r\n"));
 	assert_non_null(strstr(gateway.heads[0], "x-gateway-cache: refresh\r\n"));
 	assert_non_null(strstr(gateway.heads[0], "Authorization: Bearer sk-tg-something\r\n"));
@@ -326,23 +275,23 @@ static void warming_what_is_missing_refreshes_nothing(void **state)
 	stop_gateway(&gateway);
 	assert_null(strstr(gateway.heads[0], "x-gateway-cache"));
 	assert_null(strstr(gateway.heads[0], "Authorization"));
-	says("Asked 1 time: 1 answered anew, 0 remembered already, 0 failed.");
+	has("Asked 1 time: 1 answered anew, 0 remembered already, 0 failed.");
 }
 
 static void warming_without_what_it_needs_says_what(void **state)
 {
 	(void)state;
 	assert_int_equal(RUN("warm"), CLI_USAGE);
-	says("needs a FILE");
+	has("needs a FILE");
 	assert_int_equal(RUN("warm", "/nowhere/lines"), CLI_FAILED);
-	says("/nowhere/lines");
+	has("/nowhere/lines");
 	write_file(lines, "");
 	assert_int_equal(RUN("warm", lines, "--url", "ftp://x"), CLI_USAGE);
 	assert_int_equal(RUN("warm", lines, "--key-file", lines), CLI_FAILED);
-	says("does not hold one API key");
+	has("does not hold one API key");
 	write_file(lines, "{}\n");
 	assert_int_equal(RUN("warm", lines, "--url", "http://127.0.0.1:1/v1"), CLI_FAILED);
-	says("line 1: ");
+	has("line 1: ");
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, start, stop)

@@ -1,14 +1,14 @@
 /* usage, ledger, backup, restore and why, through a store that was filled by the ledger itself. */
 #include "tests/unit/ledger_home.h"
 
-#include "handlers/cli/cli.h"
 #include "base/clock.h"
 #include "store/keys.h"
 #include "store/people.h"
+#include "tests/unit/cli_run.h"
 
 #include <sys/stat.h>
 
-static char captured[128], archive[128], out[65536];
+static char archive[128];
 static struct key_info key;
 static uint64_t user_number, model_name, provider_name;
 
@@ -76,7 +76,6 @@ static int set_up(void **state)
 {
 	int rc = make_home(state);
 
-	snprintf(captured, sizeof(captured), "%s.out", home);
 	snprintf(archive, sizeof(archive), "%s.backup", home);
 	clearenv();
 	setenv("GATEWAY_HOME", home, 1);
@@ -85,44 +84,11 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	unlink(captured);
 	unlink(archive);
 	return drop_home(state);
 }
 
-static int run(int (*command)(const struct conf *, int, char **), const char *const *words)
-{
-	int saved[2] = { dup(1), dup(2) }, code, argc = 0;
-	int fd = open(captured, O_RDWR | O_CREAT | O_TRUNC, 0600);
-	struct conf *c;
-	ssize_t n;
-
-	while (words[argc])
-		argc++;
-	assert_int_equal(conf_load(&c, &err), ERR_OK);
-	fflush(NULL);
-	dup2(fd, 1);
-	dup2(fd, 2);
-	code = command(c, argc, (char **)(uintptr_t)words);
-	fflush(NULL);
-	dup2(saved[0], 1);
-	dup2(saved[1], 2);
-	close(saved[0]);
-	close(saved[1]);
-	n = pread(fd, out, sizeof(out) - 1, 0);
-	out[n > 0 ? n : 0] = '\0';
-	close(fd);
-	conf_fini(c);
-	return code;
-}
-
-#define RUN(command, ...) run(command, (const char *const[]){ __VA_ARGS__, NULL })
-
-static void has(const char *text)
-{
-	if (!strstr(out, text))
-		fail_msg("\"%s\" is missing in:\n%s", text, out);
-}
+#define RUN(command, ...) run(command, WORDS(__VA_ARGS__))
 
 static void usage_is_named_and_summed(void **state)
 {

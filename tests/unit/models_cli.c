@@ -1,56 +1,12 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include "handlers/cli/cli.h"
+#include "tests/unit/cli_run.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 static char top[] = "/tmp/tollgate-models-XXXXXX";
-static char home[64], captured[64];
-static char out[65536]; /* what the last command printed, both streams */
+static char home[64];
 
-/* Runs the command with its words, the last one NULL; returns its exit code. */
-static int run(const char *const *words)
-{
-	int saved[2] = { dup(1), dup(2) }, code, argc = 0;
-	int fd = open(captured, O_RDWR | O_CREAT | O_TRUNC, 0600);
-	struct conf *c;
-	struct err e;
-	ssize_t n;
-
-	while (words[argc])
-		argc++;
-	assert_int_equal(conf_load(&c, &e), ERR_OK);
-	fflush(NULL);
-	dup2(fd, 1);
-	dup2(fd, 2);
-	code = cli_models(c, argc, (char **)(uintptr_t)words);
-	fflush(NULL);
-	dup2(saved[0], 1);
-	dup2(saved[1], 2);
-	close(saved[0]);
-	close(saved[1]);
-	n = pread(fd, out, sizeof(out) - 1, 0);
-	out[n > 0 ? n : 0] = '\0';
-	close(fd);
-	conf_fini(c);
-	return code;
-}
-
-#define RUN(...) run((const char *const[]){ "models", __VA_ARGS__, NULL })
-
-static void has(const char *text)
-{
-	if (!strstr(out, text))
-		fail_msg("\"%s\" is not in: %s", text, out);
-}
+#define RUN(...) run(cli_models, WORDS("models", __VA_ARGS__))
 
 static void misuse_is_named_and_changes_nothing(void **state)
 {
@@ -71,7 +27,7 @@ static void misuse_is_named_and_changes_nothing(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		print_message("%s\n", cases[i].named);
-		assert_int_equal(run(cases[i].words), CLI_USAGE);
+		assert_int_equal(run(cli_models, cases[i].words), CLI_USAGE);
 		has(cases[i].named);
 	}
 	snprintf(path, sizeof(path), "%s/prices.json", home);
@@ -167,7 +123,6 @@ static int set_up(void **state)
 	if (!mkdtemp(top) || clearenv() != 0)
 		return -1;
 	snprintf(home, sizeof(home), "%s/home", top);
-	snprintf(captured, sizeof(captured), "%s/out", top);
 	setenv("GATEWAY_CATALOGUE", "conf", 1);
 	return setenv("GATEWAY_HOME", home, 1);
 }
@@ -182,7 +137,6 @@ static int tear_down(void **state)
 		snprintf(path, sizeof(path), "%s/%s", home, names[i]);
 		unlink(path);
 	}
-	unlink(captured);
 	rmdir(home);
 	return rmdir(top);
 }

@@ -1,70 +1,21 @@
-#include "handlers/cli/cli.h"
-
 #include "base/clock.h"
-#include "base/log.h"
-#include "gateway/books.h"
 #include "gateway/catalog_live.h"
 #include "gateway/drains.h"
 #include "gateway/health_log.h"
 #include "store/attempts.h"
 #include "store/people.h"
+#include "tests/unit/cli_run.h"
+#include "tests/unit/own_home.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 static const struct health_conf health_conf = { .interval_ms = 30000, .percent = 50, .min = 5 };
 
-static char top[] = "/tmp/tollgate-providers-XXXXXX";
-static char home[64], captured[64];
-static char out[65536]; /* what the last command printed, both streams */
 static struct err err;
-
-static void remove_home(void)
-{
-	DIR *d = opendir(home);
-	struct dirent *entry;
-	char path[384];
-
-	while (d && (entry = readdir(d))) {
-		snprintf(path, sizeof(path), "%s/%s", home, entry->d_name);
-		if (entry->d_name[0] != '.')
-			unlink(path);
-	}
-	if (d)
-		closedir(d);
-	rmdir(home);
-}
-
-static int set_up(void **state)
-{
-	(void)state;
-	if (!mkdtemp(top))
-		return -1;
-	snprintf(home, sizeof(home), "%s/home", top);
-	snprintf(captured, sizeof(captured), "%s/out", top);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	remove_home();
-	unlink(captured);
-	return rmdir(top);
-}
 
 static int start(void **state)
 {
@@ -76,47 +27,7 @@ static int start(void **state)
 	       setenv("OPENAI_API_KEY", "sk-1", 1) || setenv("ANTHROPIC_API_KEY", "sk-2", 1);
 }
 
-/* Runs a command with its words, the last one NULL; returns its exit code. */
-static int run(int (*command)(const struct conf *, int, char **), const char *const *words)
-{
-	int saved[2] = { dup(1), dup(2) }, code, argc = 0;
-	int fd = open(captured, O_RDWR | O_CREAT | O_TRUNC, 0600);
-	struct conf *c;
-	ssize_t n;
-
-	while (words[argc])
-		argc++;
-	assert_int_equal(conf_load(&c, &err), ERR_OK);
-	fflush(NULL);
-	dup2(fd, 1);
-	dup2(fd, 2);
-	code = command(c, argc, (char **)(uintptr_t)words);
-	fflush(NULL);
-	for (int i = 0; i < 2; i++) {
-		dup2(saved[i], i + 1);
-		close(saved[i]);
-	}
-	n = pread(fd, out, sizeof(out) - 1, 0);
-	out[n > 0 ? n : 0] = '\0';
-	close(fd);
-	conf_fini(c);
-	return code;
-}
-
-#define WORDS(...) ((const char *const[]){ __VA_ARGS__, NULL })
-#define RUN(...)   run(cli_providers, WORDS("providers", __VA_ARGS__))
-
-static void has(const char *text)
-{
-	if (!strstr(out, text))
-		fail_msg("\"%s\" is missing in: %s", text, out);
-}
-
-static void has_not(const char *text)
-{
-	if (strstr(out, text))
-		fail_msg("\"%s\" is in: %s", text, out);
-}
+#define RUN(...) run(cli_providers, WORDS("providers", __VA_ARGS__))
 
 /* ---- the command ---- */
 
@@ -486,5 +397,5 @@ int main(void)
 		TEST(why_shows_what_was_tried_for_a_request),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, make_top, drop_top);
 }

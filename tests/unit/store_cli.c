@@ -1,28 +1,16 @@
-#include "handlers/cli/cli.h"
-
-#include "gateway/books.h"
 #include "handlers/cli/store_migrate.h"
 #include "store/fault.h"
 #include "tests/unit/redis_rig.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/unit/cli_run.h"
 
 #include <sys/stat.h>
 
-#define WORDS(...)    ((const char *const[]){ __VA_ARGS__, NULL })
-#define STORE(...)    run(cli_store, WORDS("store", __VA_ARGS__))
-#define CREDITS(...)  run(cli_credits, WORDS("credits", __VA_ARGS__))
-#define HAS(text)     assert_non_null(strstr(out, text))
-#define HAS_NOT(text) assert_null(strstr(out, text))
-#define PASSWORD      "s3cret-of-redis"
+#define STORE(...)   run(cli_store, WORDS("store", __VA_ARGS__))
+#define CREDITS(...) run(cli_credits, WORDS("credits", __VA_ARGS__))
+#define PASSWORD     "s3cret-of-redis"
 
 static struct redis_rig rig = { .password = PASSWORD };
 static char top[] = "/tmp/tollgate-store-cli-XXXXXX";
-static char captured[64];
-static char out[65536]; /* what the last command printed, both streams */
 
 static int dies_after;
 
@@ -37,7 +25,6 @@ static int set_up(void **state)
 {
 	(void)state;
 	assert_non_null(mkdtemp(top));
-	snprintf(captured, sizeof(captured), "%s/out", top);
 	return redis_rig_start(&rig) ? 0 : -1;
 }
 
@@ -60,35 +47,6 @@ static int tear_down(void **state)
 	remove_host("two");
 	redis_rig_stop(&rig);
 	return rig_run("rm -rf -- %s", top) ? 0 : -1;
-}
-
-/* Runs a command with its words, the last one NULL; returns its exit code. */
-static int run(int (*command)(const struct conf *, int, char **), const char *const *words)
-{
-	int saved[2] = { dup(1), dup(2) }, code, argc = 0;
-	int fd = open(captured, O_RDWR | O_CREAT | O_TRUNC, 0600);
-	struct conf *c;
-	struct err e;
-	ssize_t n;
-
-	while (words[argc])
-		argc++;
-	assert_int_equal(conf_load(&c, &e), ERR_OK);
-	fflush(NULL);
-	dup2(fd, 1);
-	dup2(fd, 2);
-	code = command(c, argc, (char **)(uintptr_t)words);
-	books_close_redis();
-	fflush(NULL);
-	for (int i = 0; i < 2; i++) {
-		dup2(saved[i], i + 1);
-		close(saved[i]);
-	}
-	n = pread(fd, out, sizeof(out) - 1, 0);
-	out[n > 0 ? n : 0] = '\0';
-	close(fd);
-	conf_fini(c);
-	return code;
 }
 
 /* The commands that follow are given on this host, with this GATEWAY_STORE. */
@@ -147,12 +105,12 @@ static void what_is_used_wrongly_is_named(void **state)
 {
 	(void)state;
 	assert_int_equal(STORE("migrate", "gdbm", "mysql"), CLI_USAGE);
-	HAS("gdbm redis, or redis gdbm");
+	has("gdbm redis, or redis gdbm");
 	assert_int_equal(STORE("migrate"), CLI_USAGE);
 	assert_int_equal(STORE("migrate", "gdbm", "redis", "--from-copy"), CLI_USAGE);
-	HAS("--from-copy goes with redis gdbm");
+	has("--from-copy goes with redis gdbm");
 	assert_int_equal(STORE("migrate", "gdbm", "redis"), CLI_FAILED);
-	HAS("GATEWAY_STORE is gdbm");
+	has("GATEWAY_STORE is gdbm");
 	assert_int_equal(STORE("status", "--from-copy"), CLI_USAGE);
 }
 
@@ -160,12 +118,12 @@ static void a_host_of_its_own_says_so(void **state)
 {
 	(void)state;
 	assert_int_equal(STORE("status"), CLI_OK);
-	HAS("gdbm");
-	HAS("of this host alone");
+	has("gdbm");
+	has("of this host alone");
 	on("one", rig.url);
 	assert_int_equal(STORE("status"), CLI_FAILED);
-	HAS("never moved (tollgate store migrate gdbm redis)");
-	HAS_NOT(PASSWORD);
+	has("never moved (tollgate store migrate gdbm redis)");
+	has_not(PASSWORD);
 }
 
 static void a_host_moves_to_redis_and_another_sees_it_all(void **state)
@@ -173,29 +131,29 @@ static void a_host_moves_to_redis_and_another_sees_it_all(void **state)
 	(void)state;
 	on("one", rig.url);
 	assert_int_equal(STORE("migrate", "gdbm", "redis"), CLI_OK);
-	HAS("keys and people      5 records here, 5 in Redis");
-	HAS("none is missing in Redis");
-	HAS("Now set GATEWAY_STORE");
+	has("keys and people      5 records here, 5 in Redis");
+	has("none is missing in Redis");
+	has("Now set GATEWAY_STORE");
 	assert_int_equal(STORE("status"), CLI_OK);
-	HAS("change 1-");
-	HAS("0 bytes that Redis does not have yet");
-	HAS_NOT(PASSWORD);
+	has("change 1-");
+	has("0 bytes that Redis does not have yet");
+	has_not(PASSWORD);
 	/* Once is enough. */
 	assert_int_equal(STORE("migrate", "gdbm-redis"), CLI_OK);
 	bring_second();
 	on("two", rig.url);
 	assert_int_equal(CREDITS("show", "--user", "ana"), CLI_OK);
-	HAS("7.00");
+	has("7.00");
 	assert_int_equal(run(cli_users, WORDS("users", "create", "bob")), CLI_OK);
 	on("one", rig.url);
 	assert_int_equal(run(cli_users, WORDS("users", "list")), CLI_OK);
-	HAS("bob");
+	has("bob");
 	/* Behind the back of Redis nothing is changed. */
 	on("one", "gdbm");
 	assert_int_equal(run(cli_users, WORDS("users", "create", "cid")), CLI_FAILED);
-	HAS("this host's copy of what is in Redis");
+	has("this host's copy of what is in Redis");
 	assert_int_equal(STORE("status"), CLI_FAILED);
-	HAS("this host's copy of what is in Redis");
+	has("this host's copy of what is in Redis");
 }
 
 static void a_host_goes_home_with_what_others_did(void **state)
@@ -209,22 +167,22 @@ static void a_host_goes_home_with_what_others_did(void **state)
 	assert_int_equal(CREDITS("add", "3usd", "--org", "acme"), CLI_OK);
 	on("one", rig.url);
 	assert_int_equal(STORE("migrate", "redis", "gdbm"), CLI_OK);
-	HAS("2 of them brought up to date, sum $15.00");
+	has("2 of them brought up to date, sum $15.00");
 	on("one", "gdbm");
 	assert_int_equal(CREDITS("show", "--user", "ana"), CLI_OK);
-	HAS("12.00");
+	has("12.00");
 	assert_int_equal(CREDITS("show", "--org", "acme"), CLI_OK);
-	HAS("3.00");
+	has("3.00");
 	/* In Redis nothing has changed, also when the host comes back with its journal. */
 	on("one", rig.url);
 	assert_int_equal(STORE("migrate", "redis", "gdbm"), CLI_OK);
-	HAS("0 of them brought up to date");
+	has("0 of them brought up to date");
 	assert_int_equal(STORE("migrate", "gdbm", "redis"), CLI_OK);
 	on("two", rig.url);
 	assert_int_equal(CREDITS("show", "--user", "ana"), CLI_OK);
-	HAS("12.00");
+	has("12.00");
 	assert_int_equal(CREDITS("show", "--org", "acme"), CLI_OK);
-	HAS("3.00");
+	has("3.00");
 }
 
 static void a_way_home_that_was_cut_off_is_gone_again(void **state)
@@ -253,12 +211,12 @@ static void a_way_home_that_was_cut_off_is_gone_again(void **state)
 	assert_int_equal(STORE("migrate", "redis", "gdbm"), CLI_OK);
 	on("one", "gdbm");
 	assert_int_equal(CREDITS("show", "--user", "ana"), CLI_OK);
-	HAS("12.00");
+	has("12.00");
 	on("two", rig.url);
 	assert_int_equal(CREDITS("show", "--user", "ana"), CLI_OK);
-	HAS("12.00");
+	has("12.00");
 	assert_int_equal(CREDITS("show", "--org", "acme"), CLI_OK);
-	HAS("3.00");
+	has("3.00");
 }
 
 static void a_redis_that_is_lost_is_left_with_what_there_is(void **state)
@@ -268,17 +226,17 @@ static void a_redis_that_is_lost_is_left_with_what_there_is(void **state)
 	assert_int_equal(STORE("migrate", "gdbm", "redis"), CLI_OK);
 	redis_rig_kill(&rig);
 	assert_int_equal(STORE("status"), CLI_FAILED);
-	HAS("no: ");
-	HAS_NOT(PASSWORD);
+	has("no: ");
+	has_not(PASSWORD);
 	assert_int_equal(STORE("migrate", "redis", "gdbm"), CLI_FAILED);
-	HAS_NOT(PASSWORD);
+	has_not(PASSWORD);
 	on("one", "gdbm");
 	assert_int_equal(STORE("migrate", "redis", "gdbm", "--from-copy"), CLI_OK);
-	HAS("this host's own now");
+	has("this host's own now");
 	assert_int_equal(STORE("status"), CLI_OK);
 	assert_int_equal(run(cli_users, WORDS("users", "create", "cid")), CLI_OK);
 	assert_int_equal(STORE("migrate", "redis", "gdbm", "--from-copy"), CLI_OK);
-	HAS("nothing was done");
+	has("nothing was done");
 	assert_true(redis_rig_restart(&rig));
 }
 
