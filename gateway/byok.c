@@ -219,27 +219,23 @@ enum err_code byok_route(struct byok *keys, const struct catalog *c, const char 
 	struct err *e)
 {
 	struct byok_candidate by[BYOK_CANDIDATES];
+	const char *names[BYOK_CANDIDATES];
 	struct byok_owner owner;
-	enum err_code rc = ERR_NOT_FOUND;
-	size_t n;
+	size_t n, which;
+	enum err_code rc;
 
 	*u = (struct byok_use){ .used = false };
 	if (!byok_owner_of(who, &owner))
 		return ERR_OK;
 	n = byok_name_candidates(c, model, by);
-	for (size_t i = 0; i < n && rc == ERR_NOT_FOUND; i++) {
-		/* One byte more for the NUL that a header needs. */
-		u->secret.max_bytes = BYOK_SECRET_MAX + 1;
-		if (!buf_room(&u->secret, BYOK_SECRET_MAX + 1))
-			return err_set(e, ERR_NO_MEMORY, "no memory for a provider key");
-		rc = byok_secret(keys, &owner, by[i].name->id, &u->info, &u->secret, e);
-		if (rc)
-			continue;
-		u->used = true;
-		return lead_to(u, c, providers, &by[i], model, r, e);
-	}
-	buf_fini(&u->secret); /* 8 KiB that an open stream does not need */
-	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+	for (size_t i = 0; i < n; i++)
+		names[i] = by[i].name->id;
+	u->secret.max_bytes = BYOK_SECRET_MAX;
+	rc = byok_secret(keys, &owner, names, n, &which, &u->info, &u->secret, e);
+	if (rc)
+		return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+	u->used = true;
+	return lead_to(u, c, providers, &by[which], model, r, e);
 }
 
 void byok_use_fini(struct byok_use *u)

@@ -1,16 +1,19 @@
 #include "store/byok_inside.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 struct slice byok_place(
 	struct byok_place *out, const struct byok_owner *owner, const char *provider)
 {
-	int n = snprintf(out->bytes, sizeof(out->bytes), "B%c%s\n%s",
-		owner->kind == BYOK_ORG ? 'O' : 'U', owner->id, provider);
+	struct buf b = {
+		.data = out->bytes, .cap = sizeof(out->bytes), .max_bytes = sizeof(out->bytes) - 1
+	}; /* never grows */
 
-	return (struct slice){ out->bytes,
-		(size_t)n < BYOK_PLACE_MAX ? (size_t)n : BYOK_PLACE_MAX - 1 };
+	buf_str(&b, owner->kind == BYOK_ORG ? "BO" : "BU");
+	buf_str(&b, owner->id);
+	buf_char(&b, '\n');
+	buf_str(&b, provider);
+	return buf_slice(&b);
 }
 
 enum err_code byok_outward(enum err_code rc)
@@ -103,13 +106,16 @@ struct share_conf byok_share_conf(struct byok *b)
 
 /* ---- reading ---- */
 
-static enum err_code fetch_bytes(struct byok *b, const struct byok_owner *owner,
+/* is_next: the file was looked at for this request. */
+static enum err_code fetch_bytes(struct byok *b, bool is_next, const struct byok_owner *owner,
 	const char *provider, struct buf *value, struct err *e)
 {
-	struct byok_place key = { .bytes = "" };
+	struct byok_place room;
+	struct slice key = byok_place(&room, owner, provider);
 
 	buf_reset(value);
-	return gdbm_file_fetch(b->file, byok_place(&key, owner, provider), value, e);
+	return is_next ? gdbm_file_fetch_next(b->file, key, value, e)
+		       : gdbm_file_fetch(b->file, key, value, e);
 }
 
 /* The master key of a record; the file is read again when it is not among those we know. */
@@ -154,8 +160,8 @@ enum err_code byok_unseal(const struct byok_record *r, const struct byok_ring_ke
 	return buf_ok(secret) ? ERR_OK : err_set(e, ERR_NO_MEMORY, "no memory for a provider key");
 }
 
-enum err_code byok_secret(struct byok *b, const struct byok_owner *owner, const char *provider,
-	struct byok_info *info, struct buf *secret, struct err *e)
+static enum err_code fetch_secret(struct byok *b, bool is_next, const struct byok_owner *owner,
+	const char *provider, struct byok_info *info, struct buf *secret, struct err *e)
 {
 	struct byok_ring_key with = { .kid = 0 };
 	struct buf value = { .max_bytes = BYOK_RECORD_BYTES };
@@ -167,7 +173,7 @@ enum err_code byok_secret(struct byok *b, const struct byok_owner *owner, const 
 	/* Between the record and its key the last one under an old key may have been changed, and
 	 * that key dropped: then the record there is now has a key. */
 	for (int round = 0; round < 2 && !rc && !has_key; round++) {
-		rc = fetch_bytes(b, owner, provider, &value, e);
+		rc = fetch_bytes(b, is_next && !round, owner, provider, &value, e);
 		if (!rc && !r && !(r = malloc(sizeof(*r))))
 			rc = err_set(e, ERR_NO_MEMORY, "no memory for a provider key");
 		if (!rc)
@@ -186,6 +192,20 @@ enum err_code byok_secret(struct byok *b, const struct byok_owner *owner, const 
 	free(r);
 	crypto_wipe(&with, sizeof(with));
 	buf_fini(&value);
+	return rc;
+}
+
+enum err_code byok_secret(struct byok *b, const struct byok_owner *owner,
+	const char *const *providers, size_t n, size_t *which, struct byok_info *info,
+	struct buf *secret, struct err *e)
+{
+	enum err_code rc = ERR_NOT_FOUND;
+
+	*which = 0;
+	for (size_t i = 0; i < n && rc == ERR_NOT_FOUND; i++) {
+		*which = i;
+		rc = fetch_secret(b, i > 0, owner, providers[i], info, secret, e);
+	}
 	return rc;
 }
 

@@ -34,10 +34,13 @@ struct share_conf byok_share_conf(struct byok *b);
 
 /* ---- for a request ---- */
 
-/* Appends the secret of an enabled key to secret, which the caller wipes. ERR_NOT_FOUND (e
- * untouched): none, or it is disabled. ERR_STORE: it cannot be read or opened now. */
+/* Appends the secret of an enabled key to secret, which the caller wipes: that for the first of n
+ * providers for which there is one, *which. The buffer does not move for a NUL behind it.
+ * ERR_NOT_FOUND (e untouched): none, or all are disabled. ERR_STORE: it cannot be read or opened
+ * now. */
 MUST_CHECK enum err_code byok_secret(struct byok *b, const struct byok_owner *owner,
-	const char *provider, struct byok_info *info, struct buf *secret, struct err *e);
+	const char *const *providers, size_t n, size_t *which, struct byok_info *info,
+	struct buf *secret, struct err *e);
 
 /* ---- for its owner and for the operator ---- */
 

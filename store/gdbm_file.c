@@ -117,12 +117,14 @@ void gdbm_file_close(struct gdbm_file *f)
 	free(f);
 }
 
-enum err_code gdbm_file_fetch(struct gdbm_file *f, struct slice key, struct buf *out, struct err *e)
+static enum err_code fetch(
+	struct gdbm_file *f, bool looks, struct slice key, struct buf *out, struct err *e)
 {
-	enum err_code rc;
+	enum err_code rc = ERR_OK;
 
 	pthread_mutex_lock(&f->lock);
-	rc = refresh(f, e);
+	if (looks || !f->known)
+		rc = refresh(f, e);
 	if (!rc)
 		rc = f->dbf ? gdbm_sealed_fetch(f->dbf, key, out) : ERR_NOT_FOUND;
 	if (rc == ERR_IO && !f->damaged) {
@@ -137,6 +139,17 @@ enum err_code gdbm_file_fetch(struct gdbm_file *f, struct slice key, struct buf 
 		rc = err_set(e, ERR_STORE, "%s: a record cannot be read", f->path);
 	pthread_mutex_unlock(&f->lock);
 	return rc;
+}
+
+enum err_code gdbm_file_fetch(struct gdbm_file *f, struct slice key, struct buf *out, struct err *e)
+{
+	return fetch(f, true, key, out, e);
+}
+
+enum err_code gdbm_file_fetch_next(
+	struct gdbm_file *f, struct slice key, struct buf *out, struct err *e)
+{
+	return fetch(f, false, key, out, e);
 }
 
 enum err_code gdbm_file_each(

@@ -37,6 +37,11 @@ void gdbm_file_close(struct gdbm_file *f);
 MUST_CHECK enum err_code gdbm_file_fetch(
 	struct gdbm_file *f, struct slice key, struct buf *out, struct err *e);
 
+/* The same without looking whether another file has taken the place: for the later of several
+ * fetches that answer one question. */
+MUST_CHECK enum err_code gdbm_file_fetch_next(
+	struct gdbm_file *f, struct slice key, struct buf *out, struct err *e);
+
 /* Calls on_record for every record, in no order; it must not use f. */
 MUST_CHECK enum err_code gdbm_file_each(
 	struct gdbm_file *f, gdbm_on_record on_record, void *ctx, struct err *e);

@@ -501,8 +501,10 @@ static enum err_code secret_of(struct host *h, char out[64], struct err *e)
 {
 	const struct byok_owner ana = { BYOK_USER, "ana" };
 	struct buf secret = { .max_bytes = BYOK_SECRET_MAX };
+	const char *provider = "openai";
 	struct byok_info info;
-	enum err_code rc = byok_secret(h->byok, &ana, "openai", &info, &secret, e);
+	size_t which;
+	enum err_code rc = byok_secret(h->byok, &ana, &provider, 1, &which, &info, &secret, e);
 
 	out[0] = '\0';
 	if (!rc)
