@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/ip.h"
+#include "gateway/curl_late.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -447,6 +448,10 @@ void wire_reap(struct pump *p)
 
 enum err_code wire_open(struct pump *p, struct err *e)
 {
+	enum err_code rc = curl_late_load(e);
+
+	if (rc)
+		return rc;
 	if (curl_global_init(CURL_GLOBAL_DEFAULT))
 		return err_set(e, ERR_INTERNAL, "libcurl cannot be initialised");
 	p->multi = curl_multi_init();
