@@ -22,7 +22,7 @@ static enum err_code find_endpoint(const struct exchange *x, bool *fim, struct e
 	*fim = is_fim(x);
 	if (*fim || path_is_endpoint(request_path(x->rq), "/completions", false, &rest))
 		return ERR_OK;
-	return err_set(e, ERR_BAD_PATH, "Invalid path: no endpoint has this name");
+	return path_refuse(request_path(x->rq), e);
 }
 
 /* FIM is for those who have a key, whatever the model costs. */

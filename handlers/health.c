@@ -92,11 +92,7 @@ static void nothing_here(struct exchange *x, const char *path)
 {
 	struct err e;
 
-	if (path_has_base(path))
-		(void)!err_set(&e, ERR_BAD_PATH, "Invalid path: no endpoint has this name");
-	else
-		(void)!err_set(
-			&e, ERR_NOT_FOUND, "nothing is served at this path; the API is below /v1");
+	(void)!path_refuse(path, &e);
 	exchange_error(x, &e);
 }
 

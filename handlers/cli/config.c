@@ -48,6 +48,17 @@ static char *without_password(const char *text)
 	return out;
 }
 
+/* What may be shown of a value. A default is no secret, and neither is where a Redis is. */
+static char *masked(const struct conf_row *row, const char *value)
+{
+	bool is_address =
+		row && (row->id == CONF_STORE || row->id == CONF_CACHE_URL) && strstr(value, "://");
+
+	if (!*value || is_address || (row && strcmp(value, row->standard) == 0))
+		return without_password(value);
+	return strdup(MASK);
+}
+
 static bool add(struct listing *l, const char *name, const char *value, enum conf_origin origin,
 	const struct conf_row *row, bool secret)
 {
@@ -58,7 +69,7 @@ static bool add(struct listing *l, const char *name, const char *value, enum con
 	l->items = more;
 	more[l->count] = (struct shown){
 		.name = name,
-		.value = secret ? strdup(*value ? MASK : "") : without_password(value),
+		.value = secret ? masked(row, value) : without_password(value),
 		.origin = origin,
 		.row = row,
 	};
@@ -153,10 +164,14 @@ static void print_table(const struct conf *c, const struct listing *l)
 	const char *file = conf_file(c), *warning;
 	char origin[32];
 	bool provider = false;
+	int width = 0;
 
+	for (size_t i = 0; i < l->count; i++)
+		if ((int)strlen(l->items[i].name) > width)
+			width = (int)strlen(l->items[i].name);
 	printf("%sFile%s  %s\n\n", cli_style(CLI_BOLD), cli_style(CLI_PLAIN),
 		file ? file : "none was found");
-	printf("%s%-28s %-12s VALUE%s\n", cli_style(CLI_BOLD), "SETTING", "FROM",
+	printf("%s%-*s  %-11s  VALUE%s\n", cli_style(CLI_BOLD), width, "SETTING", "FROM",
 		cli_style(CLI_PLAIN));
 	for (size_t i = 0; i < l->count; i++) {
 		const struct shown *s = &l->items[i];
@@ -167,9 +182,9 @@ static void print_table(const struct conf *c, const struct listing *l)
 				cli_style(CLI_PLAIN));
 		}
 		origin_text(c, s, origin);
-		printf("%s%-28s %-12s %s%s\n",
-			cli_style(s->origin == CONF_FROM_DEFAULT ? CLI_DIM : CLI_PLAIN), s->name,
-			origin, *s->value ? s->value : "-", cli_style(CLI_PLAIN));
+		printf("%s%-*s  %-11s  %s%s\n",
+			cli_style(s->origin == CONF_FROM_DEFAULT ? CLI_DIM : CLI_PLAIN), width,
+			s->name, origin, *s->value ? s->value : "-", cli_style(CLI_PLAIN));
 	}
 	if (!provider)
 		puts("\nNo variable of a provider was found, such as OPENAI_API_KEY.");

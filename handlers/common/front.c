@@ -172,11 +172,7 @@ static void dispatch(struct exchange *x)
 	} else if (spec->endpoint &&
 		   !path_is_endpoint(path, spec->endpoint, spec->takes_rest, &x->rest) &&
 		   !(script && strcmp(path, script) == 0)) {
-		if (path_has_base(path))
-			(void)!err_set(&e, ERR_BAD_PATH, "Invalid path: no endpoint has this name");
-		else
-			(void)!err_set(&e, ERR_NOT_FOUND,
-				"nothing is served at this path; the API is below /v1");
+		(void)!path_refuse(path, &e);
 	} else if (!exchange_method_is(x, spec->methods)) {
 		head_add(&x->head, "Allow", spec->methods);
 		(void)!err_set(&e, ERR_METHOD, "this endpoint takes %s", spec->methods);

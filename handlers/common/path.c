@@ -56,3 +56,12 @@ bool path_has_base(const char *path)
 			return true;
 	return false;
 }
+
+enum err_code path_refuse(const char *path, struct err *e)
+{
+	if (path_has_base(path))
+		return err_set(e, ERR_BAD_PATH,
+			"Invalid path: no endpoint has this name; a base URL ends in /v1, and "
+			"clients append /chat/completions, /models and so on");
+	return err_set(e, ERR_NOT_FOUND, "nothing is served at this path; the API is below /v1");
+}

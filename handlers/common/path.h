@@ -5,6 +5,7 @@
 #ifndef HANDLERS_COMMON_PATH_H
 #define HANDLERS_COMMON_PATH_H
 
+#include "base/err.h"
 #include "base/str.h"
 
 /* Does path mean endpoint ("/models")? *rest is what stands behind it, without the slash between
@@ -16,5 +17,8 @@ bool path_is_own(const char *path, const char *endpoint, bool takes_rest, struct
 
 /* Does path lie below one of the base paths? */
 bool path_has_base(const char *path);
+
+/* The error for a path that no endpoint has: ERR_BAD_PATH below a base path, else ERR_NOT_FOUND. */
+enum err_code path_refuse(const char *path, struct err *e);
 
 #endif

@@ -366,6 +366,30 @@ static void no_secret_is_shown_with_the_settings(void **state)
 	assert_null(strstr(out, "=hidden"));
 }
 
+static void where_things_are_kept_is_shown_without_the_password(void **state)
+{
+	const char *from, *longest;
+
+	(void)state;
+	assert_int_equal(RUN(cli_config, "config"), CLI_OK);
+	assert_non_null(strstr(out, "  gdbm\n"));
+	assert_non_null(strstr(out, "  redis://127.0.0.1:6379/0\n"));
+	assert_null(strstr(out, "*"));
+	/* The values stand in one column, below their heading. */
+	from = strstr(out, "FROM");
+	assert_non_null(from);
+	longest = strstr(out, "\nGATEWAY_HEALTH_CHECK_INTERVAL ");
+	assert_non_null(longest);
+	assert_int_equal(from - strstr(out, "SETTING"), strstr(longest, "default") - longest - 1);
+	setenv("GATEWAY_CACHE_URL", "redis://me:hidden@cache.example:6379/1", 1);
+	assert_int_equal(RUN(cli_config, "config"), CLI_OK);
+	assert_null(strstr(out, "hidden"));
+	assert_non_null(strstr(out, "@cache.example:6379/1"));
+	setenv("GATEWAY_CACHE_URL", "me:hidden@cache.example", 1);
+	assert_int_equal(RUN(cli_config, "config"), CLI_OK);
+	assert_null(strstr(out, "hidden"));
+}
+
 static void write_log(const char *text)
 {
 	FILE *f = fopen(log_file, "w");
@@ -410,6 +434,7 @@ int main(void)
 		cmocka_unit_test_setup(
 			hostile_arguments_are_refused_and_cannot_command_the_terminal, clean),
 		cmocka_unit_test_setup(no_secret_is_shown_with_the_settings, clean),
+		cmocka_unit_test_setup(where_things_are_kept_is_shown_without_the_password, clean),
 		cmocka_unit_test_setup(
 			log_lines_are_readable_and_cannot_command_the_terminal, clean),
 	};

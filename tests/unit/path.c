@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <cmocka.h>
 
 static void an_endpoint_is_found_below_every_base_path_and_nowhere_else(void **state)
@@ -55,11 +56,24 @@ static void a_base_path_ends_at_a_slash(void **state)
 	assert_false(path_has_base("/"));
 }
 
+static void who_is_lost_below_a_base_path_is_told_the_way(void **state)
+{
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(path_refuse("/v1/v1/chat", &e), ERR_BAD_PATH);
+	assert_non_null(strstr(e.message, "Invalid path"));
+	assert_non_null(strstr(e.message, "/chat/completions"));
+	assert_int_equal(path_refuse("/chat", &e), ERR_NOT_FOUND);
+	assert_non_null(strstr(e.message, "/v1"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_endpoint_is_found_below_every_base_path_and_nowhere_else),
 		cmocka_unit_test(a_base_path_ends_at_a_slash),
+		cmocka_unit_test(who_is_lost_below_a_base_path_is_told_the_way),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
