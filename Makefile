@@ -24,7 +24,7 @@ FUZZ    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-reco
 CFLAGS  ?= $(RELEASE)
 FLAGS   := -std=c11 -D_GNU_SOURCE -DTOLLGATE_VERSION='"$(VERSION)"' -DTOLLGATE_SHARE='"$(SHARE)"' \
            -I. $(WARN) $(HARDEN) -pthread -MMD -MP
-LIBS    := -Wl,--as-needed -lfcgi -lssl -lcrypto -ljson-c -lgdbm -lz -lm
+LIBS    := -Wl,--as-needed -lssl -lcrypto -ljson-c -lgdbm -lz -lm
 
 # With Redis where hiredis is installed; REDIS=0 builds without it all the same.
 REDIS   ?= $(if $(wildcard /usr/include/hiredis/hiredis.h /usr/local/include/hiredis/hiredis.h),1,0)

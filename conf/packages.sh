@@ -8,7 +8,7 @@ set -eu
 # A word is a package, or COMMAND:PACKAGE where the command may come from anywhere.
 packages_of() {
 	case $1 in
-	build) echo cc:gcc make:make libc6-dev libfcgi-dev libcurl4-openssl-dev libssl-dev \
+	build) echo cc:gcc make:make libc6-dev libcurl4-openssl-dev libssl-dev \
 		libjson-c-dev libgdbm-dev zlib1g-dev libhiredis-dev ;;
 	run) echo lighttpd:lighttpd curl:curl ca-certificates ;;
 	test) echo libcmocka-dev apache2:apache2-bin libapache2-mod-fcgid nginx:nginx-light \

@@ -1,8 +1,8 @@
 #include "fcgi/out.h"
 #include "base/clock.h"
+#include "fcgi/protocol.h"
 
 #include <errno.h>
-#include <fastcgi.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>

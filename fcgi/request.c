@@ -1,6 +1,6 @@
 #include "fcgi/request_open.h"
 #include "base/clock.h"
-#include "fcgi/lib.h"
+#include "fcgi/input.h"
 #include "fcgi/out.h"
 #include "fcgi/path.h"
 
@@ -10,27 +10,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #define DRAIN_BYTES_MAX ((uint64_t)64 << 20) /* of a body nobody wants */
 #define DRAIN_MS        5000
 #define LINGER_MS       500  /* for a peer that still sends when the answer has gone */
 #define LAST_WORDS_MS   5000 /* for an answer that the handler left to us */
-#define REARM_MS        100
 #define FIRST_BYTES     ((size_t)16 << 10) /* of a body of unknown length */
 #define MARKED_MAX      64
 
 struct request {
 	struct out out;
-	struct lib *lib; /* NULL under CGI */
+	struct input *in; /* NULL under CGI */
 	char **params;
 	uint16_t marks[MARKED_MAX]; /* of the names of the first params */
 	size_t marked;
 	int in_fd;
 	int flags_before; /* of a CGI's standard output */
 	char *path;
-	bool expects_body;
 	char *body;
 	size_t body_len;
 	bool body_asked;
@@ -38,29 +35,9 @@ struct request {
 	enum err_code body_rc;
 	int64_t announced; /* bytes of the body; -1 = to its end */
 	int64_t consumed;  /* of them */
-	int64_t armed_ms;  /* the descriptor's timeout */
 	bool finished;
 	bool ended; /* the end of the answer has gone out */
 };
-
-static struct timeval timeout_of(int64_t ms)
-{
-	/* Zero would mean for ever. */
-	if (ms < 1)
-		ms = 1;
-	return (struct timeval){ .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
-}
-
-/* The next wait may take so long, or a little longer where that saves a call. */
-static void set_read_timeout(struct request *rq, int64_t ms)
-{
-	struct timeval t = timeout_of(ms);
-
-	if (rq->armed_ms > 0 && rq->armed_ms >= ms && rq->armed_ms < ms + REARM_MS)
-		return;
-	(void)setsockopt(rq->in_fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
-	rq->armed_ms = ms;
-}
 
 /* ---- what the web server says ---- */
 
@@ -101,6 +78,24 @@ static const char *next_value(const struct request *rq, size_t *at, const char *
 	}
 	*at = i + 1;
 	return param + len + 1;
+}
+
+enum err_code request_check(const struct request *rq, struct err *e)
+{
+	const char *name = NULL;
+
+	switch (rq->in ? input_fault(rq->in, &name) : INPUT_WELL) {
+	case INPUT_HAS_NUL:
+		return err_set(e, ERR_BAD_REQUEST, "the request's variable %.64s holds a NUL byte",
+			*name ? name : "without a name");
+	case INPUT_TOO_LARGE:
+		return err_set(e, ERR_BAD_REQUEST,
+			"the request's headers and variables are larger than %zu bytes together",
+			INPUT_PARAMS_MAX);
+	case INPUT_WELL:
+		break;
+	}
+	return ERR_OK;
 }
 
 const char *request_param(const struct request *rq, const char *name)
@@ -203,15 +198,11 @@ static int64_t announced_length(const struct request *rq)
 
 static void start(struct request *rq, int out_fd, bool framed, uint16_t id)
 {
-	const char *method;
 	char path[REQUEST_PATH_MAX + 1];
 
 	mark_names(rq);
-	method = request_method(rq);
 	out_init(&rq->out, out_fd, framed, id);
-	rq->out.is_head = !strcmp(method, "HEAD");
-	rq->expects_body =
-		!strcmp(method, "POST") || !strcmp(method, "PUT") || !strcmp(method, "PATCH");
+	rq->out.is_head = !strcmp(request_method(rq), "HEAD");
 	rq->announced = announced_length(rq);
 	if (find_path(rq, path, sizeof(path)))
 		rq->path = strdup(path); /* without memory there is no path, which is an error */
@@ -226,15 +217,14 @@ struct request *request_open_fcgi(int fd, int64_t read_timeout_ms)
 		return NULL;
 	}
 	rq->in_fd = fd;
-	set_read_timeout(rq, read_timeout_ms);
-	rq->lib = lib_accept(fd);
-	if (!rq->lib) {
+	rq->in = input_open(fd, clock_mono_ms() + read_timeout_ms);
+	if (!rq->in) {
 		free(rq);
 		return NULL;
 	}
-	rq->params = lib_params(rq->lib);
-	start(rq, fd, true, (uint16_t)lib_request_id(rq->lib));
-	if (!lib_is_responder(rq->lib)) {
+	rq->params = input_params(rq->in);
+	start(rq, fd, true, (uint16_t)input_request_id(rq->in));
+	if (!input_is_for_responder(rq->in)) {
 		out_refuse_role(&rq->out);
 		rq->finished = true;
 		rq->ended = true;
@@ -270,7 +260,7 @@ static bool wait_for_input(const struct request *rq, int64_t ms)
 
 /* Reads into buffer, whose size is at least 1. Under CGI nothing obliges the web server to close
  * standard input behind the last byte it announced, so no more than that is waited for. */
-static enum lib_read read_pipe(
+static enum input_read read_pipe(
 	struct request *rq, char *buffer, size_t size, int64_t left_ms, struct slice *piece)
 {
 	ssize_t n;
@@ -279,38 +269,36 @@ static enum lib_read read_pipe(
 		bool enough = rq->announced >= 0 && rq->consumed >= rq->announced;
 
 		if (!wait_for_input(rq, enough ? 0 : left_ms))
-			return enough ? LIB_END : LIB_TIMEOUT;
+			return enough ? INPUT_END : INPUT_TIMEOUT;
 		n = read(rq->in_fd, buffer, size);
 	} while (n < 0 && (errno == EINTR || errno == EAGAIN));
 	*piece = (struct slice){ buffer, n > 0 ? (size_t)n : 0 };
 	if (n < 0)
-		return LIB_BROKEN;
-	return n ? LIB_BYTES : LIB_END;
+		return INPUT_BROKEN;
+	return n ? INPUT_BYTES : INPUT_END;
 }
 
-/* The next piece of the body: in libfcgi's buffer, or read into buffer under CGI. */
-static enum lib_read next_piece(struct request *rq, char *buffer, size_t size,
+/* The next piece of the body: lent by rq->in, or read into buffer under CGI. */
+static enum input_read next_piece(struct request *rq, char *buffer, size_t size,
 	int64_t deadline_mono_ms, struct slice *piece)
 {
-	int64_t left_ms = deadline_mono_ms - clock_mono_ms();
-	enum lib_read got;
+	enum input_read got;
 
-	if (left_ms <= 0)
-		return LIB_TIMEOUT;
-	if (!rq->lib) {
-		got = read_pipe(rq, buffer, size, left_ms, piece);
+	if (rq->in) {
+		got = input_read(rq->in, deadline_mono_ms, piece);
 	} else {
-		bool more = rq->announced < 0 ? rq->expects_body : rq->announced > rq->consumed;
+		int64_t left_ms = deadline_mono_ms - clock_mono_ms();
 
-		/* The rest of a small request is in libfcgi's buffer already: no call for that. */
-		if (more)
-			set_read_timeout(rq, left_ms);
-		got = lib_read(rq->lib, piece);
+		if (left_ms <= 0)
+			return INPUT_TIMEOUT;
+		got = read_pipe(rq, buffer, size, left_ms, piece);
 	}
-	if (got == LIB_BYTES)
+	if (got == INPUT_BYTES)
 		rq->consumed += (int64_t)piece->len;
-	rq->out.input_over = got == LIB_END;
-	rq->body_broken = got == LIB_BROKEN || (got == LIB_TIMEOUT && rq->lib);
+	rq->out.input_over = got == INPUT_END;
+	if (got == INPUT_END && rq->in)
+		rq->out.skip = input_padding(rq->in);
+	rq->body_broken = got == INPUT_BROKEN || (got == INPUT_TIMEOUT && rq->in);
 	return got;
 }
 
@@ -338,13 +326,13 @@ static enum err_code too_large(size_t max_bytes, const char *setting, struct err
 }
 
 static enum err_code check_length(
-	const struct request *rq, enum lib_read got, int64_t timeout_ms, struct err *e)
+	const struct request *rq, enum input_read got, int64_t timeout_ms, struct err *e)
 {
-	if (got == LIB_TIMEOUT)
+	if (got == INPUT_TIMEOUT)
 		return err_set(e, ERR_BODY_TIMEOUT,
 			"the request body did not arrive within %lld ms (%zu bytes came)",
 			(long long)timeout_ms, rq->body_len);
-	if (got == LIB_BROKEN)
+	if (got == INPUT_BROKEN)
 		return err_set(e, ERR_BAD_REQUEST,
 			"the connection ended in the middle of the request body");
 	if (rq->announced >= 0 && rq->announced != rq->consumed)
@@ -359,7 +347,7 @@ static enum err_code read_body(struct request *rq, size_t max_bytes, const char 
 {
 	int64_t deadline_ms = clock_mono_ms() + timeout_ms;
 	size_t cap = FIRST_BYTES;
-	enum lib_read got;
+	enum input_read got;
 
 	if (rq->announced >= 0 && (uint64_t)rq->announced > max_bytes)
 		return too_large(max_bytes, setting, e);
@@ -374,7 +362,7 @@ static enum err_code read_body(struct request *rq, size_t max_bytes, const char 
 
 		got = next_piece(
 			rq, rq->body + rq->body_len, cap - rq->body_len, deadline_ms, &piece);
-		if (got != LIB_BYTES)
+		if (got != INPUT_BYTES)
 			break;
 		if (piece.len > max_bytes - rq->body_len)
 			return too_large(max_bytes, setting, e);
@@ -382,7 +370,7 @@ static enum err_code read_body(struct request *rq, size_t max_bytes, const char 
 			break;
 		if (!make_room(rq, &cap, rq->body_len + piece.len + 1))
 			return err_set(e, ERR_NO_MEMORY, "no memory for the request body");
-		if (rq->lib)
+		if (rq->in)
 			memcpy(rq->body + rq->body_len, piece.ptr, piece.len);
 		rq->body_len += piece.len;
 	}
@@ -416,7 +404,7 @@ static bool has_unread(const struct request *rq)
 		return false;
 	/* FastCGI input always ends. A CGI's may stay open for ever where nothing was announced;
 	 * a chunked body has no length there. */
-	return rq->lib || rq->announced >= 0 || request_param(rq, "HTTP_TRANSFER_ENCODING");
+	return rq->in || rq->announced >= 0 || request_param(rq, "HTTP_TRANSFER_ENCODING");
 }
 
 void request_done_reading(struct request *rq)
@@ -427,10 +415,10 @@ void request_done_reading(struct request *rq)
 	struct slice piece;
 
 	while (has_unread(rq) && drained < DRAIN_BYTES_MAX &&
-		next_piece(rq, buffer, sizeof(buffer), deadline_ms, &piece) == LIB_BYTES)
+		next_piece(rq, buffer, sizeof(buffer), deadline_ms, &piece) == INPUT_BYTES)
 		drained += piece.len;
-	if (rq->lib)
-		lib_release(rq->lib);
+	if (rq->in)
+		input_release(rq->in);
 	if (!rq->out.input_over)
 		rq->body_broken = true;
 }
@@ -529,11 +517,11 @@ void request_close(struct request *rq, int otherwise_status)
 		return;
 	if (!rq->finished && !rq->out.begun)
 		answer_for_handler(rq, otherwise_status);
-	if (rq->lib) {
+	if (rq->in) {
 		if (rq->ended && !rq->out.input_over)
 			linger(rq->in_fd);
 		close(rq->in_fd);
-		lib_free(rq->lib);
+		input_close(rq->in);
 	} else {
 		(void)fcntl(rq->out.fd, F_SETFL, rq->flags_before);
 	}

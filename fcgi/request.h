@@ -1,9 +1,7 @@
 /* fcgi/request.h - one request of the web server: what it says, its body, and its answer.
  *
  * The same interface serves FastCGI (mod_fcgid, lighttpd, nginx, mod_proxy_fcgi) and plain CGI.
- * libfcgi reads the request; the answer is framed here, because libfcgi can neither write
- * without blocking nor flush the last record together with the end of the request.
- * Facts: hosting-lab.md sections 3 (bodies), 4 (a client that leaves), 6 (libfcgi), 7 (variables).
+ * Facts: hosting-lab.md sections 3 (bodies), 4 (a client that leaves), 7 (variables).
  *
  * Ownership: the server makes and ends a request; everything it lends lives until the handler
  *            returns.
@@ -19,6 +17,10 @@
 struct request;
 
 #define REQUEST_PATH_MAX 2048 /* bytes of a decoded path; a longer one is refused with 400 */
+
+/* May the request be served? ERR_BAD_REQUEST when a variable of the web server holds a NUL, or when
+ * all of them together are too large: the offending ones are then missing below. */
+MUST_CHECK enum err_code request_check(const struct request *rq, struct err *e);
 
 /* The method, upper-case as sent, e.g. "POST"; "" when the web server names none. */
 const char *request_method(const struct request *rq);
@@ -51,7 +53,7 @@ unsigned request_param_count(const struct request *rq, const char *name);
 MUST_CHECK enum err_code request_read_body(struct request *rq, size_t max_bytes,
 	const char *setting, int64_t timeout_ms, struct slice *body, struct err *e);
 
-/* Gives up what libfcgi holds for reading (some 17 KB) and, after a body that will not be read,
+/* Gives up what is held for reading (8 KB) and, after a body that will not be read,
  * drains a bounded rest of it, so that the web server takes the answer. Parameters stay lent. */
 void request_done_reading(struct request *rq);
 

@@ -7,8 +7,8 @@
 
 #include "fcgi/request.h"
 
-/* Reads the head of a request from a FastCGI connection. No single wait is longer than
- * read_timeout_ms. NULL (and fd closed) when there was none. */
+/* Reads the head of a request from a FastCGI connection, within read_timeout_ms. NULL (and fd
+ * closed) when there was none. */
 MUST_CHECK struct request *request_open_fcgi(int fd, int64_t read_timeout_ms);
 
 /* The request of a CGI program: params are "NAME=value" (environ, lent), the body is on in_fd,

@@ -1,6 +1,5 @@
 #include "fcgi/server.h"
 #include "base/clock.h"
-#include "fcgi/lib.h"
 #include "fcgi/pool.h"
 #include "fcgi/request_open.h"
 
@@ -95,8 +94,7 @@ void server_init(void)
 	sigset_t set = drain_signals();
 
 	mallopt(M_ARENA_MAX, ARENAS_MAX);
-	/* Its handlers for the signals never run: blocked ones are read from the signalfd. */
-	if (!lib_init() || pthread_sigmask(SIG_BLOCK, &set, NULL))
+	if (pthread_sigmask(SIG_BLOCK, &set, NULL))
 		abort();
 	(void)signal(SIGPIPE, SIG_IGN);
 	process.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

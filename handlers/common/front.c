@@ -167,6 +167,10 @@ static void dispatch(struct exchange *x)
 
 	if (exchange_cors(x))
 		return;
+	if (request_check(x->rq, &e)) {
+		exchange_error(x, &e);
+		return;
+	}
 	if (!path) {
 		(void)!err_set(&e, ERR_BAD_REQUEST, "the path of the request cannot be read");
 	} else if (spec->endpoint &&

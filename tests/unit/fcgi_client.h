@@ -4,9 +4,9 @@
 #define TESTS_FCGI_CLIENT_H
 
 #include "base/buf.h"
+#include "fcgi/protocol.h"
 
 #include <errno.h>
-#include <fastcgi.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
