@@ -6,7 +6,7 @@ from client import call
 from harness import test, wait_for
 from t_answers import BASES
 from t_keys import tollgate
-from talk import MODEL, PATH, ask, check_headers, expect_error
+from talk import MODEL, PATH, ask, chat, check_headers, expect_error, stream
 
 LISTS = ("/v1/models", "/v1/providers", "/v1/models-by-provider")
 EVERY_HANDLER = LISTS + (PATH, "/v1/completions", "/v1/embeddings", "/v1/key", "/health")
@@ -185,11 +185,13 @@ def browsers_of_known_origins_may_call(site):
     assert "authorization" in reply.header("Access-Control-Allow-Headers").lower()
     reply = call(site.port, "GET", "/v1/models", {"Origin": asked["Origin"]})
     assert reply.header("Access-Control-Allow-Origin") == asked["Origin"]
-    for refusal in (
+    for answer in (
+        chat(site, headers={"Origin": asked["Origin"]}),
+        stream(site, headers={"Origin": asked["Origin"]}).head,
         call(site.port, "POST", PATH, {"Origin": asked["Origin"]}, ask()),
         call(site.port, "DELETE", "/v1/providers", {"Origin": asked["Origin"]}),
     ):
-        assert refusal.header("Access-Control-Allow-Origin") == asked["Origin"], refusal.headers
+        assert answer.header("Access-Control-Allow-Origin") == asked["Origin"], answer.headers
     stranger = dict(asked, Origin="https://evil.example.net")
     for method in ("OPTIONS", "GET"):
         reply = call(site.port, method, "/v1/models", stranger)
