@@ -1,36 +1,7 @@
 /* Attempts against two providers whose every byte is written by the test. */
-#include "gateway/attempts.h"
-#include "tests/unit/scripted.h"
-
-static struct provider_script first, second;
-static struct pump *pump;
-
-static int set_up(void **state)
-{
-	(void)state;
-	script_start(&first, NULL);
-	script_start(&second, NULL);
-	pump = new_pump("");
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	pump_stop(pump);
-	script_stop(&first);
-	script_stop(&second);
-	return 0;
-}
+#include "tests/unit/attempts_two.h"
 
 /* ---- what providers do ---- */
-
-static atomic_int asked_first, asked_second; /* requests */
-
-static int count(struct peer *p)
-{
-	return p->server == &first ? ++asked_first : ++asked_second;
-}
 
 static void reply(struct peer *p, const char *head, const char *body)
 {
@@ -48,15 +19,6 @@ static bool answers(struct peer *p)
 {
 	count(p);
 	reply(p, "200 OK", WHOLE);
-	return true;
-}
-
-static bool streams(struct peer *p)
-{
-	count(p);
-	say_events_head(p);
-	say_chunk(p, HELLO CHUNK("{\"content\":\"lo\"}", "null") STOP DONE);
-	say_chunk(p, "");
 	return true;
 }
 
@@ -135,128 +97,7 @@ static bool dies_in_the_text(struct peer *p)
 	return false;
 }
 
-static bool goes_on(struct peer *p)
-{
-	count(p);
-	say_events_head(p);
-	say_chunk(p, CHUNK("{\"role\":\"assistant\",\"content\":\"lo\"}", "null") STOP DONE);
-	say_chunk(p, "");
-	return true;
-}
-
-static bool says_something_else(struct peer *p)
-{
-	count(p);
-	say_events_head(p);
-	say_chunk(p, CHUNK("{\"role\":\"assistant\",\"content\":\"Good day\"}", "null") STOP DONE);
-	say_chunk(p, "");
-	return true;
-}
-
 /* ---- one request ---- */
-
-struct asking {
-	struct call c;
-	unsigned most;
-	enum conf_rescue rescue;
-	int64_t first_token_ms, deadline_ms;
-	bool prefill; /* the second takes one */
-	unsigned providers;
-	/* after */
-	struct attempts tries;
-	char words[256]; /* of the attempts */
-};
-
-static struct asking ask_of(bool stream)
-{
-	return (struct asking){ .c = call_of(stream),
-		.most = 4,
-		.rescue = RESCUE_CONTINUE,
-		.first_token_ms = 10000,
-		.deadline_ms = 20000,
-		.providers = 2 };
-}
-
-static enum err_code prepare(
-	void *ctx, const struct candidate *c, struct attempt_shape *shape, struct err *e)
-{
-	const struct asking *a = ctx;
-
-	(void)c;
-	(void)e;
-	shape->first_byte_ms = 5000;
-	shape->idle_ms = 5000;
-	shape->first_token_ms = a->first_token_ms;
-	return ERR_OK;
-}
-
-static void ask(struct asking *a)
-{
-	static const struct json_limits limits = { .max_depth = 20, .max_keys = 100 };
-	static const char stream[] = "{\"model\":\"lab/m\",\"messages\":[{\"role\":\"user\","
-				     "\"content\":\"Hi\"}],\"stream\":true}",
-			  whole[] = "{\"model\":\"lab/m\",\"messages\":[{\"role\":\"user\","
-				    "\"content\":\"Hi\"}]}";
-	char url[2][64];
-	struct candidate at[2];
-	struct plan plan = { at, a->providers };
-	struct chat_req req;
-	struct out out;
-	struct buf text = { 0 };
-	const char *said;
-
-	asked_first = asked_second = 0;
-	for (int i = 0; i < 2; i++) {
-		snprintf(url[i], sizeof(url[i]), "http://127.0.0.1:%u/v1",
-			i ? second.port : first.port);
-		at[i] = (struct candidate){ .route.target = { .provider = &provider_openai,
-						    .quirks = quirks_of(
-							    i && a->prefill ? "openrouter" : "lab"),
-						    .slug = i ? "two" : "one",
-						    .base_url = url[i],
-						    .chat_path = "/chat/completions",
-						    .auth = "bearer",
-						    .api_key = "k",
-						    .public_id = "lab/m",
-						    .native_id = "m",
-						    .prefill = i && a->prefill } };
-	}
-	assert_int_equal(
-		chat_parse(a->c.stream ? slice_of(stream) : slice_of(whole), &limits, &req, NULL),
-		ERR_OK);
-	if (a->c.client[0] < 0)
-		open_client(&a->c);
-	out_init(&out, a->c.client[1], false, 1);
-	a->tries = (struct attempts){ .pump = pump,
-		.plan = &plan,
-		.conf = a->c.conf,
-		.req = &req,
-		.client = &out.sink,
-		.head = SLICE("X-Request-Id: req_1\r\n"),
-		.request_id = "req_1",
-		.begun_ms = clock_mono_ms(),
-		.deadline_ms = clock_mono_ms() + a->deadline_ms,
-		.most = a->most,
-		.rescue = a->rescue,
-		.limits = &limits,
-		.prepare = prepare,
-		.ctx = a };
-	a->c.rc = attempts_run(&a->tries, &a->c.e);
-	(void)sink_write(&out.sink, buf_slice(&a->tries.res.ending));
-	out_fini(&out);
-	close(a->c.client[1]);
-	read_all(&a->c);
-	attempts_write(a->tries.list, a->tries.count, &text);
-	said = buf_cstr(&text);
-	str_copy_cut(a->words, sizeof(a->words), said ? said : "");
-	buf_fini(&text);
-}
-
-static void end_ask(struct asking *a)
-{
-	attempts_fini(&a->tries);
-	end_call(&a->c);
-}
 
 /* The client has "Hello" once, and the answer's end. */
 static void assert_hello(struct asking *a, const char *words)
