@@ -1,59 +1,24 @@
-#include "handlers/cli/cli.h"
-
 #include "handlers/cli/amount.h"
+#include "tests/unit/cli_run.h"
+#include "tests/unit/own_home.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <dirent.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-static char top[] = "/tmp/tollgate-cli-XXXXXX";
-static char home[64], key_file[64], log_file[64], captured[64];
-static char out[65536]; /* what the last command printed, both streams */
+static char key_file[64];
 
 static int set_up(void **state)
 {
-	(void)state;
-	assert_non_null(mkdtemp(top));
-	snprintf(home, sizeof(home), "%s/home", top);
+	if (make_top(state))
+		return -1;
 	snprintf(key_file, sizeof(key_file), "%s/key", top);
-	snprintf(log_file, sizeof(log_file), "%s/log", top);
-	snprintf(captured, sizeof(captured), "%s/out", top);
 	return 0;
-}
-
-static void remove_home(void)
-{
-	DIR *d = opendir(home);
-	struct dirent *entry;
-	char path[384];
-
-	while (d && (entry = readdir(d))) {
-		snprintf(path, sizeof(path), "%s/%s", home, entry->d_name);
-		if (entry->d_name[0] != '.')
-			unlink(path);
-	}
-	if (d)
-		closedir(d);
-	rmdir(home);
 }
 
 static int tear_down(void **state)
 {
-	(void)state;
-	remove_home();
 	unlink(key_file);
-	unlink(log_file);
-	unlink(captured);
-	return rmdir(top);
+	return drop_top(state);
 }
 
 static int clean(void **state)
@@ -66,35 +31,7 @@ static int clean(void **state)
 	return setenv("GATEWAY_HOME", home, 1);
 }
 
-/* Runs a command with its words, the last one NULL; returns its exit code. */
-static int run(int (*command)(const struct conf *, int, char **), const char *const *words)
-{
-	int saved[2] = { dup(1), dup(2) }, code, argc = 0;
-	int fd = open(captured, O_RDWR | O_CREAT | O_TRUNC, 0600);
-	struct conf *c;
-	struct err e;
-	ssize_t n;
-
-	while (words[argc])
-		argc++;
-	assert_int_equal(conf_load(&c, &e), ERR_OK);
-	fflush(NULL);
-	dup2(fd, 1);
-	dup2(fd, 2);
-	code = command(c, argc, (char **)(uintptr_t)words);
-	fflush(NULL);
-	dup2(saved[0], 1);
-	dup2(saved[1], 2);
-	close(saved[0]);
-	close(saved[1]);
-	n = pread(fd, out, sizeof(out) - 1, 0);
-	out[n > 0 ? n : 0] = '\0';
-	close(fd);
-	conf_fini(c);
-	return code;
-}
-
-#define RUN(command, ...) run(command, (const char *const[]){ __VA_ARGS__, NULL })
+#define RUN(command, ...) run(command, WORDS(__VA_ARGS__))
 
 static void what_is_misused_is_named_and_ends_with_2(void **state)
 {
@@ -114,7 +51,7 @@ static void what_is_misused_is_named_and_ends_with_2(void **state)
 	assert_int_equal(RUN(cli_version, "version", "x"), CLI_USAGE);
 	assert_int_equal(RUN(cli_logs, "logs"), CLI_USAGE);
 	assert_non_null(strstr(out, "GATEWAY_LOG"));
-	assert_int_equal(RUN(cli_logs, "logs", log_file, "--lines", "-1"), CLI_USAGE);
+	assert_int_equal(RUN(cli_logs, "logs", log_path, "--lines", "-1"), CLI_USAGE);
 	assert_int_equal(RUN(cli_keys, "keys", "-h"), CLI_OK);
 	assert_memory_equal(out, "Usage: ", 7);
 }
@@ -392,7 +329,7 @@ static void where_things_are_kept_is_shown_without_the_password(void **state)
 
 static void write_log(const char *text)
 {
-	FILE *f = fopen(log_file, "w");
+	FILE *f = fopen(log_path, "w");
 
 	assert_non_null(f);
 	fputs(text, f);
@@ -409,15 +346,15 @@ static void log_lines_are_readable_and_cannot_command_the_terminal(void **state)
 		  "not \033[31m JSON\n"
 		  "{\"broken\n"
 		  "the last line has no end");
-	assert_int_equal(RUN(cli_logs, "logs", log_file), CLI_OK);
+	assert_int_equal(RUN(cli_logs, "logs", log_path), CLI_OK);
 	assert_null(strchr(out, '\033'));
 	assert_non_null(strstr(out, "2026-11-21 08:56:46.123  200  a/b?[2J"));
 	assert_non_null(strstr(out, "12.3s  ttft   310ms  8 > 15 tokens"));
 	assert_non_null(strstr(out, "anonymous         stream\n"));
 	assert_non_null(strstr(out, "x?y\nnot ?[31m JSON\n{\"broken\nthe last line has no end\n"));
-	assert_int_equal(RUN(cli_logs, "logs", "--lines=2", log_file), CLI_OK);
+	assert_int_equal(RUN(cli_logs, "logs", "--lines=2", log_path), CLI_OK);
 	assert_string_equal(out, "{\"broken\nthe last line has no end\n");
-	assert_int_equal(RUN(cli_logs, "logs", "--lines=0", log_file), CLI_OK);
+	assert_int_equal(RUN(cli_logs, "logs", "--lines=0", log_path), CLI_OK);
 	assert_string_equal(out, "");
 	assert_int_equal(RUN(cli_logs, "logs", "/nonexistent"), CLI_FAILED);
 	assert_non_null(strstr(out, "/nonexistent"));
