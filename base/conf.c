@@ -22,6 +22,7 @@ struct value {
 struct conf {
 	char *program_dir;
 	struct env_file file; /* path NULL = none was found */
+	bool file_is_in_home;
 	char *warnings[WARNINGS_MAX];
 	size_t warning_count;
 	struct value values[CONF_COUNT];
@@ -367,7 +368,7 @@ static enum err_code find_file(struct conf *c, struct err *e)
 {
 	const char *named = from_environment("GATEWAY_CONF");
 	const char *home = from_environment("GATEWAY_HOME");
-	char path[PATH_MAX + 32];
+	char path[PATH_MAX + 32], *above;
 	enum err_code rc;
 
 	if (named) {
@@ -377,12 +378,17 @@ static enum err_code find_file(struct conf *c, struct err *e)
 				"environment: GATEWAY_CONF: %s: no such file", named);
 		return rc;
 	}
-	snprintf(path, sizeof(path), "%s/../gateway.conf", c->program_dir);
+	above = strcmp(c->program_dir, ".") == 0 ? strdup("..") : folder_of(c->program_dir);
+	if (!above)
+		return no_memory(e);
+	snprintf(path, sizeof(path), "%s/gateway.conf", strcmp(above, "/") == 0 ? "" : above);
+	free(above);
 	rc = read_file(c, path, e);
 	if (rc == ERR_NOT_FOUND) {
 		snprintf(path, sizeof(path), "%s/gateway.conf",
 			home ? home : conf_rows()[CONF_HOME].standard);
 		rc = read_file(c, path, e);
+		c->file_is_in_home = true;
 	}
 	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
@@ -411,7 +417,9 @@ static enum err_code settle(struct conf *c, const struct conf_row *row, struct e
 		v->text = strdup(text);
 		return v->text ? ERR_OK : no_memory(e);
 	}
-	if (line) {
+	/* A default of the home is beside the file as well: a web server starts programs in all
+	 * sorts of folders, even those it serves. */
+	if (line || (v->origin == CONF_FROM_DEFAULT && c->file.path && !c->file_is_in_home)) {
 		folder = folder_of(c->file.path);
 		if (!folder)
 			return no_memory(e);

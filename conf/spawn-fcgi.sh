@@ -2,7 +2,7 @@
 # Starts every handler with spawn-fcgi, for nginx.conf and apache-proxy-fcgi.conf; one process
 # with many threads each. Run it as the user the gateway shall run as.
 #
-#     spawn-fcgi.sh start|stop
+#     sh spawn-fcgi.sh start|stop
 #
 # Change: /opt/tollgate/libexec/tollgate (programs), /etc/tollgate/gateway.conf (settings),
 # /var/lib/tollgate (data), /run/tollgate (sockets and pid files, a folder that exists and

@@ -140,6 +140,24 @@ static void a_relative_path_is_below_the_file_or_else_the_current_folder(void **
 	conf_fini(c);
 }
 
+static void a_home_that_nobody_names_is_below_the_file_or_else_the_current_folder(void **state)
+{
+	char cwd[PATH_MAX], wanted[PATH_MAX + 16];
+	struct conf *c;
+
+	(void)state;
+	c = load("GATEWAY_THREADS=3\n");
+	snprintf(wanted, sizeof(wanted), "%s/var", folder);
+	assert_string_equal(conf_str(c, CONF_HOME), wanted);
+	conf_fini(c);
+	unsetenv("GATEWAY_CONF");
+	c = load(NULL);
+	assert_non_null(getcwd(cwd, sizeof(cwd)));
+	snprintf(wanted, sizeof(wanted), "%s/var", cwd);
+	assert_string_equal(conf_str(c, CONF_HOME), wanted);
+	conf_fini(c);
+}
+
 static void a_bad_file_is_refused_with_its_line_and_what_is_accepted(void **state)
 {
 	static const struct {
@@ -352,6 +370,9 @@ int main(void)
 			the_file_may_have_comments_blanks_quotes_crlf_and_a_byte_order_mark, clean),
 		cmocka_unit_test_setup(
 			a_relative_path_is_below_the_file_or_else_the_current_folder, clean),
+		cmocka_unit_test_setup(
+			a_home_that_nobody_names_is_below_the_file_or_else_the_current_folder,
+			clean),
 		cmocka_unit_test_setup(
 			a_choice_is_a_number_and_tokens_and_time_are_told_apart, clean),
 		cmocka_unit_test_setup(
