@@ -66,6 +66,17 @@ static void write_ms_column(struct buf *out, int64_t ms, int width)
 	buf_fini(&text);
 }
 
+/* The model; of a request that names none, the program that answered it. */
+static void write_subject(struct buf *out, struct json_object *o)
+{
+	const char *model = json_member_str(o, "model", "");
+	const char *program = json_member_str(o, "program", "");
+	char text[256];
+
+	snprintf(text, sizeof(text), "(%s)", program);
+	write_column(out, *model || !*program ? model : text, 32);
+}
+
 static void write_request(struct buf *out, struct json_object *o, int64_t status, const char *level)
 {
 	int64_t in = json_member_int(o, "prompt_tokens", -1);
@@ -77,7 +88,7 @@ static void write_request(struct buf *out, struct json_object *o, int64_t status
 
 	buf_printf(out, "%s%3lld%s  ", cli_style(style_of(status, level)), (long long)status,
 		cli_style(CLI_PLAIN));
-	write_column(out, json_member_str(o, "model", ""), 32);
+	write_subject(out, o);
 	write_column(out, json_member_str(o, "provider", ""), 12);
 	write_ms_column(out, json_member_int(o, "latency_ms", -1), 7);
 	buf_str(out, cli_style(CLI_DIM));

@@ -342,6 +342,8 @@ static void log_lines_are_readable_and_cannot_command_the_terminal(void **state)
 	write_log("{\"time\":\"2026-11-21T08:56:46.123Z\",\"level\":\"info\",\"model\":\"a/b"
 		  "\\u001b[2J\",\"status\":200,\"latency_ms\":12345,\"ttft_ms\":310,"
 		  "\"prompt_tokens\":8,\"completion_tokens\":15,\"stream\":true}\n"
+		  "{\"time\":\"2026-11-21T08:56:47.123Z\",\"level\":\"info\",\"program\":"
+		  "\"models.fcgi\",\"model\":null,\"status\":200,\"latency_ms\":1}\n"
 		  "{\"time\":\"2026-11-21T08:56:46.123Z\",\"level\":\"error\",\"msg\":\"x\\ny\"}\n"
 		  "not \033[31m JSON\n"
 		  "{\"broken\n"
@@ -351,6 +353,7 @@ static void log_lines_are_readable_and_cannot_command_the_terminal(void **state)
 	assert_non_null(strstr(out, "2026-11-21 08:56:46.123  200  a/b?[2J"));
 	assert_non_null(strstr(out, "12.3s  ttft   310ms  8 > 15 tokens"));
 	assert_non_null(strstr(out, "anonymous         stream\n"));
+	assert_non_null(strstr(out, "  200  (models.fcgi)  "));
 	assert_non_null(strstr(out, "x?y\nnot ?[31m JSON\n{\"broken\nthe last line has no end\n"));
 	assert_int_equal(RUN(cli_logs, "logs", "--lines=2", log_path), CLI_OK);
 	assert_string_equal(out, "{\"broken\nthe last line has no end\n");
