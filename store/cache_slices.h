@@ -14,7 +14,8 @@
  * files: so it is replaced, purged and moved by changing one word.
  *
  * Handles of GDBM know nothing of changes by others: each slice counts its changes, and a handle
- * that has missed one is opened anew.
+ * that has missed one is opened anew. So that this is rare, processes that write at the same time
+ * write into different slices.
  */
 #ifndef STORE_CACHE_SLICES_H
 #define STORE_CACHE_SLICES_H
@@ -27,6 +28,7 @@
 
 #define SLICES_ROWS     128 /* of slices at once; a power of two */
 #define SLICES_SHARE    8 /* a slice holds up to this part of what there may be, in time and room */
+#define SLICES_WRITERS  4 /* of slices of the same time at once, before one is shared */
 #define SLICES_WAYS     8 /* entries of a bucket of the index */
 #define SLICES_KEY      32                /* bytes */
 #define SLICES_GDBM     64                /* what GDBM itself takes for an entry, about */
@@ -47,6 +49,7 @@ struct slices_row {
 	uint64_t hits;       /* of its entries, that were found at least once */
 	uint64_t file_bytes;
 	uint64_t spare_bytes; /* about: free in one piece */
+	uint64_t writer;      /* who wrote last */
 };
 
 /* An entry of the index. */
@@ -68,6 +71,7 @@ struct slices_head {
 	uint64_t entries, bytes, file_bytes; /* sums of the rows */
 	_Atomic uint64_t counted[CACHE_EVENTS_N];
 	_Atomic int64_t saved_microusd;
+	_Atomic uint64_t writers; /* numbers given to those who opened it */
 	struct slices_row rows[SLICES_ROWS];
 };
 
@@ -82,6 +86,7 @@ struct slices_handle {
 
 struct slices {
 	struct cache base;
+	uint64_t me; /* a writer's number */
 	char folder[HOME_PATH_MAX];
 	int lock_fd;
 	struct slices_head *head;
@@ -143,7 +148,8 @@ void slices_recount(struct slices *s);
 /* ---- cache_slices_file.c: the slices themselves ---- */
 
 /* A slice in which an entry that expires then has its place and room for its bytes; not the one
- * numbered besides. NULL: there is none and none can be made. */
+ * numbered besides; best one that no other process writes into. NULL: there is none and none can
+ * be made. */
 struct slices_row *slices_row_for(
 	struct slices *s, int64_t now_ms, int64_t expires_ms, size_t bytes, uint32_t besides);
 

@@ -14,6 +14,7 @@
 #define GROWS_BY_MIN 16384 /* bytes; … and no more than: */
 #define GROWS_BY_MAX 65536 /* of more, GDBM loses more */
 #define ENTRIES_MIN  16
+#define SILENT_MS    1000 /* after that a writer is expected to have gone */
 #define LIFE_MAX_MS  (INT64_C(366) * 86400 * 1000)
 
 static struct slice key_of(const uint8_t hash[SLICES_KEY])
@@ -196,7 +197,8 @@ struct slices_row *slices_row_for(
 	struct slices *s, int64_t now_ms, int64_t expires_ms, size_t bytes, uint32_t besides)
 {
 	int64_t life = expires_ms - now_ms, width = s->base.conf.ttl_ms / SLICES_SHARE, until;
-	struct slices_row *rows = s->head->rows;
+	struct slices_row *rows = s->head->rows, *others = NULL;
+	unsigned n = 0;
 
 	if (life > LIFE_MAX_MS) {
 		life = LIFE_MAX_MS;
@@ -207,10 +209,19 @@ struct slices_row *slices_row_for(
 	while (width < life / SLICES_SHARE)
 		width *= WIDTH_GROWS;
 	until = (expires_ms / width + 1) * width;
-	for (int i = 0; i < SLICES_ROWS; i++)
-		if (rows[i].number && rows[i].number != besides && rows[i].until_ms == until &&
-			rows[i].width_ms == width && has_room(s, &rows[i], bytes))
+	for (int i = 0; i < SLICES_ROWS; i++) {
+		if (!rows[i].number || rows[i].number == besides || rows[i].until_ms != until ||
+			rows[i].width_ms != width || !has_room(s, &rows[i], bytes))
+			continue;
+		if (rows[i].writer == s->me)
 			return &rows[i];
+		n++;
+		if (!others || rows[i].last_ms < others->last_ms)
+			others = &rows[i];
+	}
+	/* Of several writers each would open the file anew, time and again. */
+	if (others && (n >= SLICES_WRITERS || others->last_ms <= now_ms - SILENT_MS))
+		return others;
 	return make_row(s, now_ms, until, width);
 }
 
@@ -290,6 +301,7 @@ enum err_code slices_store(struct slices *s, struct slices_row *row, int64_t now
 		return ERR_IO;
 	}
 	h->changes = ++row->changes;
+	row->writer = s->me;
 	if (now_ms > row->last_ms)
 		row->last_ms = now_ms;
 	slices_place(s, hash, row, bytes.len);

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define MAGIC       UINT64_C(0x3144414548434754) /* "TGCHEAD1" */
-#define VERSION     1
+#define VERSION     2
 #define ATTACH_MS   2000
 #define STEP_MS     2
 #define STUCK_MS    200
@@ -374,7 +374,11 @@ enum err_code slices_attach(struct slices *s, struct err *e)
 	rc = home_give(s->lock_fd, s->folder, e);
 	if (!rc)
 		rc = home_path(s->folder, "cache.head", path, e);
-	return rc ? rc : attach(s, path, clock_mono_ms() + ATTACH_MS, e);
+	if (!rc)
+		rc = attach(s, path, clock_mono_ms() + ATTACH_MS, e);
+	if (!rc)
+		s->me = atomic_fetch_add(&s->head->writers, 1) + 1;
+	return rc;
 }
 
 void slices_detach(struct slices *s)

@@ -198,20 +198,59 @@ static void what_another_process_does_is_seen_at_once(void **state)
 	expect(7, "anew");
 }
 
-/* Two handles of one process are as strange to each other as those of two. */
+/* Handles of one process are as strange to each other as those of several. */
+static struct cache *strangers[SLICES_WRITERS + 2];
+#define STRANGERS (sizeof(strangers) / sizeof(strangers[0]))
+
+static void open_strangers(void)
+{
+	strangers[0] = the_cache;
+	for (size_t i = 1; i < STRANGERS; i++)
+		strangers[i] = open_another();
+}
+
+static void close_strangers(void)
+{
+	the_cache = strangers[0];
+	for (size_t i = 1; i < STRANGERS; i++)
+		cache_close(strangers[i]);
+}
+
 static void no_handle_is_stale(void **state)
 {
-	struct cache *two[2] = { the_cache, open_another() };
-
 	(void)state;
+	open_strangers();
 	for (unsigned i = 0; i < 600; i++) {
-		the_cache = two[i % 2];
+		the_cache = strangers[i % STRANGERS];
 		put(i % 50, body_of(i % 50, i, 100 + i % 700));
-		the_cache = two[(i + 1) % 2];
+		the_cache = strangers[(i + 1) % STRANGERS];
 		expect(i % 50, body_of(i % 50, i, 100 + i % 700));
 	}
-	the_cache = two[0];
-	cache_close(two[1]);
+	close_strangers();
+}
+
+static void who_writes_at_the_same_time_has_a_slice_of_its_own(void **state)
+{
+	struct cache_entry later = entry_of("later");
+
+	(void)state;
+	open_strangers();
+	for (unsigned i = 0; i < 4 * STRANGERS; i++) {
+		the_cache = strangers[i % 2];
+		put(i, "of two");
+	}
+	assert_int_equal(files(NULL), 2);
+	for (unsigned i = 0; i < 4 * STRANGERS; i++) {
+		the_cache = strangers[i % STRANGERS];
+		put(i, "of many");
+	}
+	assert_int_equal(files(NULL), SLICES_WRITERS);
+	close_strangers();
+	/* They have gone: who comes goes on with what they leave. */
+	now += 2000;
+	reopen();
+	put_entry(100, &later);
+	assert_int_equal(files(NULL), SLICES_WRITERS);
 }
 
 /* ---- threads ---- */
@@ -618,7 +657,7 @@ static void a_damaged_head_is_made_anew(void **state)
 		assert_true(fd >= 0);
 		switch (i) {
 		case 0: /* another version */
-			assert_int_equal(pwrite(fd, "\x02", 1, 8), 1);
+			assert_int_equal(pwrite(fd, "\xff", 1, 8), 1);
 			break;
 		case 1:
 			assert_int_equal(ftruncate(fd, 0), 0);
@@ -682,7 +721,7 @@ static void garbage_in_the_head_is_survived(void **state)
 
 static void a_head_of_another_version_is_left_to_who_uses_it(void **state)
 {
-	char path[HOME_PATH_MAX];
+	char path[HOME_PATH_MAX], version;
 	struct cache *c;
 	int fd;
 
@@ -691,10 +730,11 @@ static void a_head_of_another_version_is_left_to_who_uses_it(void **state)
 	head_path(path);
 	fd = open(path, O_RDWR);
 	assert_true(fd >= 0);
-	assert_int_equal(pwrite(fd, "\x02", 1, 8), 1);
+	assert_int_equal(pread(fd, &version, 1, 8), 1);
+	assert_int_equal(pwrite(fd, "\xff", 1, 8), 1);
 	assert_int_equal(cache_open(&c, &conf, &err), ERR_STORE);
 	assert_null(c);
-	assert_int_equal(pwrite(fd, "\x01", 1, 8), 1);
+	assert_int_equal(pwrite(fd, &version, 1, 8), 1);
 	close(fd);
 	expect(1, "x");
 }
@@ -867,6 +907,7 @@ int main(void)
 		T(entries_outlive_processes),
 		T(what_another_process_does_is_seen_at_once),
 		T(no_handle_is_stale),
+		T(who_writes_at_the_same_time_has_a_slice_of_its_own),
 		T(processes_and_threads_do_not_disturb_each_other),
 		T(what_has_expired_gives_its_space_back),
 		T(space_is_not_lost_between_entries),
