@@ -11,6 +11,7 @@
 
 #define WIDTH_MIN_MS 1000
 #define WIDTH_GROWS  4     /* the slices of longer lives are so many times as wide */
+#define GROWS_FOR    1024  /* bytes; of less, hardly any of a block is left over */
 #define GROWS_BY_MIN 16384 /* bytes; … and no more than: */
 #define GROWS_BY_MAX 65536 /* of more, GDBM loses more */
 #define ENTRIES_MIN  16
@@ -265,6 +266,8 @@ static bool grow(struct gdbm_file_info *dbf, struct slices_row *row, size_t byte
 		row->spare_bytes -= bytes;
 		return true;
 	}
+	if (bytes <= GROWS_FOR)
+		return true;
 	if (piece < GROWS_BY_MIN)
 		piece = GROWS_BY_MIN;
 	if (piece > GROWS_BY_MAX)
