@@ -1,15 +1,10 @@
 #include "base/json.h"
 
-#include "base/json_scan.h"
+#include "base/json_file.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define KEYS_MAX   1000000
-#define FILE_DEPTH 64
+#define KEYS_MAX 1000000
 
 /* Is an integer beyond int64 and uint64? The text is a valid number. */
 static bool is_beyond_64_bits(struct slice number)
@@ -82,21 +77,13 @@ static enum err_code build(
 	return rc;
 }
 
-static enum err_code read_text(struct slice text, unsigned max_depth, bool allow_duplicates,
-	struct json_object **out, struct err *e)
+/* The text was validated: json-c alone would let NaN, lone surrogates and more pass. */
+static enum err_code read_text(
+	struct slice text, unsigned max_depth, struct json_object **out, struct err *e)
 {
-	struct json_limits limits = {
-		.max_depth = max_depth, .max_keys = KEYS_MAX, .allow_duplicates = allow_duplicates
-	};
 	const char *wrong;
-	enum err_code rc;
 	size_t at;
 
-	*out = NULL;
-	/* json-c alone would let NaN, lone surrogates and more pass. */
-	rc = json_validate(text, &limits, NULL, e);
-	if (rc)
-		return rc;
 	if (text.len > INT_MAX)
 		return err_set(e, ERR_BAD_REQUEST, "byte %d: the text is too long", INT_MAX);
 	wrong = unfit(text, &at);
@@ -108,54 +95,26 @@ static enum err_code read_text(struct slice text, unsigned max_depth, bool allow
 enum err_code json_read(
 	struct slice text, unsigned max_depth, struct json_object **out, struct err *e)
 {
-	return read_text(text, max_depth, true, out, e);
-}
+	struct json_limits limits = {
+		.max_depth = max_depth, .max_keys = KEYS_MAX, .allow_duplicates = true
+	};
+	enum err_code rc = json_validate(text, &limits, NULL, e);
 
-static enum err_code read_all(
-	int fd, const char *path, size_t max_bytes, struct buf *out, struct err *e)
-{
-	struct stat st;
-	ssize_t n;
-
-	if (fstat(fd, &st))
-		return err_errno(e, errno, "%s", path);
-	if (!S_ISREG(st.st_mode))
-		return err_set(e, ERR_IO, "%s: not a regular file", path);
-	do {
-		char chunk[16384];
-
-		n = read(fd, chunk, sizeof(chunk));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_errno(e, errno, "%s", path);
-		if ((size_t)n > max_bytes - out->len)
-			return err_set(
-				e, ERR_TOO_LARGE, "%s: larger than %zu bytes", path, max_bytes);
-		buf_append(out, chunk, (size_t)n);
-		if (!buf_ok(out))
-			return err_set(e, ERR_NO_MEMORY, "%s: no memory to read it", path);
-	} while (n);
-	return ERR_OK;
+	*out = NULL;
+	return rc ? rc : read_text(text, max_depth, out, e);
 }
 
 enum err_code json_read_file(
 	const char *path, size_t max_bytes, struct json_object **out, struct err *e)
 {
-	struct buf text = { .max_bytes = max_bytes };
+	struct buf text = { 0 };
+	struct json_value v;
 	struct err why = { 0 };
-	enum err_code rc;
-	int fd;
+	enum err_code rc = json_file_read(path, max_bytes, &text, &v, e);
 
 	*out = NULL;
-	/* Opening a FIFO would wait for a writer without O_NONBLOCK. */
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return err_errno(e, errno, "%s", path);
-	rc = read_all(fd, path, max_bytes, &text, e);
-	close(fd);
 	if (!rc) {
-		rc = read_text(buf_slice(&text), FILE_DEPTH, false, out, &why);
+		rc = read_text(buf_slice(&text), JSON_FILE_DEPTH, out, &why);
 		if (rc)
 			rc = err_set(e, rc, "%s: %s", path, why.message);
 	}

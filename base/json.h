@@ -1,4 +1,4 @@
-/* base/json.h - the door to json-c: trees, for configuration and for translation. A request
+/* base/json.h - the door to json-c: trees, for translation and for files to be changed. A request
  * that is only passed on is read with json_scan.h instead.
  *
  * Ownership: json_read gives a tree (free it with json_object_put).

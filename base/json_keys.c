@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <sys/auxv.h>
 
-#define LINEAR_MAX 16 /* an object with more keys has them in the table */
+#define LINEAR_MAX 32 /* an object with more keys has them in the table */
 
 static bool same_key(const struct json_key *a, const struct json_key *b)
 {
@@ -166,6 +166,19 @@ static const struct json_key *find_in_table(
 	return NULL;
 }
 
+/* The bit of a key. Equal keys have the same, so a bit that was not seen is a new key; one with
+ * escapes may be any. */
+static uint64_t bit_of(struct slice text, bool escaped)
+{
+	unsigned first, last;
+
+	if (escaped)
+		return UINT64_MAX;
+	first = text.len ? (unsigned char)text.ptr[0] : 0;
+	last = text.len ? (unsigned char)text.ptr[text.len - 1] : 0;
+	return UINT64_C(1) << ((first * 5 + last * 11 + (unsigned)text.len) & 63);
+}
+
 static const struct json_key *find_in_list(
 	const struct json_keys *k, const struct json_key *key, size_t first)
 {
@@ -196,15 +209,17 @@ enum err_code json_keys_add(struct json_keys *k, size_t first, struct slice text
 	const struct json_key **same)
 {
 	size_t here = k->count - first;
+	uint64_t seen = here ? k->list[k->count - 1].seen : 0, bit = bit_of(text, escaped);
 	struct json_key *key;
 
 	*same = NULL;
 	if (!list_reserve(k))
 		return ERR_NO_MEMORY;
 	key = &k->list[k->count];
-	*key = (struct json_key){ .text = text, .escaped = escaped };
+	*key = (struct json_key){ .text = text, .seen = seen | bit, .escaped = escaped };
 	if (here < LINEAR_MAX) {
-		*same = find_in_list(k, key, first);
+		if (seen & bit)
+			*same = find_in_list(k, key, first);
 		k->count += !*same;
 		return ERR_OK;
 	}

@@ -5,7 +5,7 @@
  * present count; closing one drops its keys.
  *
  * Ownership: keys point into the text. The first JSON_KEYS_HERE need no heap.
- * Memory:    at most max_keys x 24..32 bytes for the keys and 4 slots of 4 bytes per key.
+ * Memory:    at most max_keys x 32..40 bytes for the keys and 4 slots of 4 bytes per key.
  */
 #ifndef BASE_JSON_KEYS_H
 #define BASE_JSON_KEYS_H
@@ -16,6 +16,7 @@
 
 struct json_key {
 	struct slice text; /* without its quotes */
+	uint64_t seen;     /* a bit for it and each before it in its object: see json_keys.c */
 	uint32_t hash;
 	bool escaped; /* has a backslash */
 	bool hashed;  /* stands in the table */

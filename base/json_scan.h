@@ -91,6 +91,13 @@ MUST_CHECK bool json_str_decode(struct json_value v, struct buf *out);
 /* The decoded text in dst, with NUL; false when v is no string, does not fit or holds a NUL. */
 MUST_CHECK bool json_str_copy(struct json_value v, char *dst, size_t size);
 
+/* The decoded text of a string value: lent by v where it has no escapes, else by room, whose
+ * content it becomes. Empty for other kinds, and when room fails. */
+struct slice json_str_text(struct json_value v, struct buf *room);
+
+/* Appends a value without blanks between its parts. */
+void json_put_compact(struct json_value v, struct buf *out);
+
 /* The length in bytes of the decoded text of a string value (0 for other kinds). */
 size_t json_str_bytes(struct json_value v);
 

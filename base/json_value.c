@@ -16,22 +16,88 @@ static const char *skip_string(const char *p, const char *end)
 	}
 }
 
+/* Where in nested brackets a walk is. */
+struct nest {
+	size_t depth;
+	bool in_string;
+};
+
+/* Walks on to until, or behind the bracket that ends the outermost container; an escape there may
+ * be walked over as a whole. */
+static const char *walk(struct nest *n, const char *p, const char *until, const char *end)
+{
+	while (p < until) {
+		char c = *p++;
+
+		if (c == '"')
+			n->in_string = !n->in_string;
+		else if (n->in_string)
+			p += c == '\\' && p < end;
+		else if (c == '{' || c == '[')
+			n->depth++;
+		else if ((c == '}' || c == ']') && --n->depth == 0)
+			break;
+	}
+	return p;
+}
+
+#ifdef __SSE2__
+static inline unsigned bytes_like(__m128i v, char c)
+{
+	return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8(c)));
+}
+
+/* One bit for each of 16 bytes: which of them stand in a string, its first quote included? A
+ * quote turns all behind it over. */
+static inline unsigned inside(unsigned quotes, bool in_string)
+{
+	quotes ^= quotes << 1;
+	quotes ^= quotes << 2;
+	quotes ^= quotes << 4;
+	quotes ^= quotes << 8;
+	return (in_string ? ~quotes : quotes) & 0xffff;
+}
+#endif
+
 static const char *skip_container(const char *p, const char *end)
 {
-	size_t depth = 0;
+	struct nest n = { 0 };
 
-	while (p < end) {
-		if (*p == '"') {
-			p = skip_string(p, end);
+#ifdef __SSE2__
+	while (end - p >= 16) {
+		__m128i v = _mm_loadu_si128((const __m128i *)(const void *)p), folded;
+		unsigned quotes = bytes_like(v, '"'), slashes = bytes_like(v, '\\'), in, open, at;
+		size_t width = 16;
+
+		if (slashes) {
+			/* "\\\"" and the like: byte by byte. */
+			if (slashes & slashes << 1) {
+				p = walk(&n, p, p + 16, end);
+				if (!n.depth)
+					return p;
+				continue;
+			}
+			quotes &= ~(slashes << 1);
+			width -= slashes >> 15; /* the last one begins the next 16 */
+		}
+		if (n.in_string && !quotes) {
+			p += width;
 			continue;
 		}
-		if (*p == '{' || *p == '[')
-			depth++;
-		else if ((*p == '}' || *p == ']') && --depth == 0)
-			return p + 1;
-		p++;
+		in = inside(quotes, n.in_string);
+		folded = _mm_or_si128(v, _mm_set1_epi8(0x20));
+		open = bytes_like(folded, '{') & ~in;
+		for (at = open | (bytes_like(folded, '}') & ~in); at; at &= at - 1) {
+			if (at & -at & open)
+				n.depth++;
+			else if (--n.depth == 0)
+				return p + __builtin_ctz(at) + 1;
+		}
+		n.in_string = in >> 15;
+		p += width;
 	}
-	return end;
+#endif
+	return walk(&n, p, end, end);
 }
 
 static const char *skip_scalar(const char *p, const char *end)
@@ -187,6 +253,34 @@ bool json_str_copy(struct json_value v, char *dst, size_t size)
 	}
 	dst[len] = '\0';
 	return true;
+}
+
+struct slice json_str_text(struct json_value v, struct buf *room)
+{
+	struct slice inner;
+
+	if (v.kind != JSON_STRING || !unquote(v.raw, &inner))
+		return SLICE("");
+	if (!memchr(inner.ptr, '\\', inner.len))
+		return inner;
+	buf_reset(room);
+	return json_str_decode(v, room) && buf_ok(room) ? buf_slice(room) : SLICE("");
+}
+
+void json_put_compact(struct json_value v, struct buf *out)
+{
+	const char *p = v.raw.ptr, *end = p + v.raw.len, *from;
+
+	while (p < end) {
+		from = p;
+		if (*p == '"')
+			p = skip_string(p, end);
+		else
+			while (p < end && *p != '"' && json_text_blanks(p, p + 1) == p)
+				p++;
+		buf_append(out, from, (size_t)(p - from));
+		p = json_text_blanks(p, end);
+	}
 }
 
 size_t json_str_bytes(struct json_value v)

@@ -43,6 +43,115 @@ static void members_and_elements_are_walked_in_order(void **state)
 	assert_false(json_iter_next(&it, &key, &v));
 }
 
+/* Appends a string of up to 40 pieces, among them all that a walk could mistake for its end. */
+static void put_string(struct buf *b)
+{
+	static const char *const pieces[] = { "\\\\", "\\\"", "\\\\\\\"", "{", "}", "[", "]", ":",
+		",", "\\n", "x", "0123456789abcdef", "\\u005c", "\xc3\xa9" };
+
+	buf_char(b, '"');
+	for (int n = rand() % 40; n > 0; n--)
+		buf_str(b, pieces[(size_t)rand() % (sizeof(pieces) / sizeof(pieces[0]))]);
+	buf_char(b, '"');
+}
+
+static void put_value(struct buf *b, int depth)
+{
+	int n = rand() % 5;
+
+	if (depth == 0 || n == 0) {
+		put_string(b);
+		return;
+	}
+	buf_char(b, depth % 2 ? '[' : '{');
+	for (int i = 0; i < n; i++) {
+		buf_str(b, i ? "," : "");
+		if (depth % 2 == 0) {
+			put_string(b);
+			buf_char(b, ':');
+		}
+		put_value(b, depth - 1);
+	}
+	buf_char(b, depth % 2 ? ']' : '}');
+}
+
+static void a_container_ends_at_its_bracket_whatever_it_holds(void **state)
+{
+	struct buf b = { 0 };
+
+	(void)state;
+	srand(7);
+	for (int round = 0; round < 3000; round++) {
+		struct json_value v;
+		struct json_iter it;
+		struct slice key;
+		size_t from;
+
+		buf_reset(&b);
+		buf_char(&b, '[');
+		for (int blanks = rand() % 17; blanks > 0; blanks--)
+			buf_char(&b, ' ');
+		from = b.len;
+		put_value(&b, 1 + rand() % 4);
+		buf_str(&b, rand() % 2 ? ",7]" : ",\"a rather long text behind it\",7]");
+		assert_true(buf_ok(&b));
+		v = (struct json_value){ JSON_ARRAY, buf_slice(&b) };
+		assert_int_equal(
+			json_validate(v.raw,
+				&(struct json_limits){
+					.max_depth = 9, .max_keys = 99, .allow_duplicates = true },
+				NULL, NULL),
+			ERR_OK);
+		json_iter_init(&it, v);
+		assert_true(json_iter_next(&it, &key, &v));
+		assert_ptr_equal(v.raw.ptr, b.data + from);
+		assert_int_equal(v.raw.ptr[v.raw.len], ',');
+		/* It is a whole value: not cut at another bracket, and nothing behind it. */
+		assert_int_equal(
+			json_validate(v.raw,
+				&(struct json_limits){
+					.max_depth = 9, .max_keys = 99, .allow_duplicates = true },
+				NULL, NULL),
+			ERR_OK);
+	}
+	buf_fini(&b);
+}
+
+static void a_text_is_lent_unless_it_has_escapes(void **state)
+{
+	struct json_value plain = value_of("\"caf\xc3\xa9\""), odd = value_of("\"a\\u0041\\n\"");
+	struct buf room = { 0 };
+
+	(void)state;
+	assert_ptr_equal(json_str_text(plain, &room).ptr, plain.raw.ptr + 1);
+	assert_true(slice_is(json_str_text(plain, &room), "caf\xc3\xa9"));
+	for (int i = 0; i < 2; i++)
+		assert_true(slice_is(json_str_text(odd, &room), "aA\n"));
+	assert_int_equal(json_str_text(value_of("17"), &room).len, 0);
+	assert_int_equal(json_str_text((struct json_value){ 0 }, &room).len, 0);
+	buf_fini(&room);
+}
+
+static void a_value_is_written_without_blanks(void **state)
+{
+	static const char *const rows[][2] = {
+		{ "{ \"a b\" : [ 1 ,\n\t2 ] , \"c\\\" d\" : { } }",
+			"{\"a b\":[1,2],\"c\\\" d\":{}}" },
+		{ "\" x \"", "\" x \"" },
+		{ "-1.50e3", "-1.50e3" },
+	};
+	struct buf b = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		print_message("%s\n", rows[i][0]);
+		buf_reset(&b);
+		json_put_compact(value_of(rows[i][0]), &b);
+		assert_true(slice_is(buf_slice(&b), rows[i][1]));
+	}
+	buf_fini(&b);
+}
+
 static void scalars_and_empty_containers_have_no_members(void **state)
 {
 	static const char *const texts[] = { "{}", "[ ]", "1", "\"[1]\"", "null", "true" };
@@ -216,6 +325,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(members_and_elements_are_walked_in_order),
+		cmocka_unit_test(a_container_ends_at_its_bracket_whatever_it_holds),
+		cmocka_unit_test(a_text_is_lent_unless_it_has_escapes),
+		cmocka_unit_test(a_value_is_written_without_blanks),
 		cmocka_unit_test(scalars_and_empty_containers_have_no_members),
 		cmocka_unit_test(a_member_is_got_by_name_and_the_last_one_counts),
 		cmocka_unit_test(an_element_is_got_by_index),
