@@ -44,14 +44,10 @@ static bool has_mode(const struct auto_rule *r, struct slice mode)
 /* One that a group or any rule names. */
 static bool is_known(const struct catalog *c, struct slice mode)
 {
-	json_object_object_foreach(c->auto_groups, name, modes)
-	{
-		(void)name;
-		for (size_t i = 0; i < json_object_array_length(modes); i++)
-			if (slice_is_nocase(mode,
-				    json_object_get_string(json_object_array_get_idx(modes, i))))
+	for (size_t i = 0; i < c->auto_group_count; i++)
+		for (const char *const *m = c->auto_groups[i].modes; *m; m++)
+			if (slice_is_nocase(mode, *m))
 				return true;
-	}
 	for (size_t i = 0; i < c->auto_count; i++)
 		for (size_t k = 0; k < c->autos[i].rule_count; k++)
 			if (has_mode(&c->autos[i].rules[k], mode))
@@ -66,11 +62,9 @@ static struct slice mode_of(const struct catalog *c, const struct auto_ask *ask)
 
 	if (mode.len && is_known(c, mode))
 		return mode;
-	json_object_object_foreach(c->auto_features, name, stands_for)
-	{
-		if (slice_is_nocase(feature, name))
-			return slice_of(json_object_get_string(stands_for));
-	}
+	for (size_t i = 0; i < c->auto_feature_count; i++)
+		if (slice_is_nocase(feature, c->auto_features[i].name))
+			return slice_of(c->auto_features[i].mode);
 	return SLICE("");
 }
 

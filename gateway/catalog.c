@@ -6,56 +6,139 @@
 #include "store/home.h"
 
 #include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 /* ---- memory ---- */
 
+#define BLOCK_BYTES ((size_t)32 << 10)
+
+/* Things are laid one behind the other, and freed all together. */
+struct catalog_block {
+	struct catalog_block *next;
+	size_t used, size;
+	_Alignas(max_align_t) char bytes[];
+};
+
+static char *take(struct catalog *c, size_t bytes, size_t alignment)
+{
+	struct catalog_block *b = c->blocks;
+	size_t at = b ? (b->used + alignment - 1) & ~(alignment - 1) : 0, size = BLOCK_BYTES;
+
+	if (!b || at > b->size || bytes > b->size - at) {
+		size = bytes > size ? bytes : size;
+		b = calloc(1, sizeof(*b) + size);
+		if (!b) {
+			c->no_memory = true;
+			return NULL;
+		}
+		b->size = size;
+		at = 0;
+		/* What fills its block leaves the open one in front. */
+		if (bytes == size && c->blocks) {
+			b->next = c->blocks->next;
+			c->blocks->next = b;
+		} else {
+			b->next = c->blocks;
+			c->blocks = b;
+		}
+	}
+	b->used = at + bytes;
+	return b->bytes + at;
+}
+
 void *catalog_keep(struct catalog *c, size_t bytes)
 {
-	struct catalog_owned *o = calloc(1, sizeof(*o) + bytes);
-
-	if (!o)
-		return NULL;
-	o->next = c->owned;
-	c->owned = o;
-	return o + 1;
+	return take(c, bytes, _Alignof(max_align_t));
 }
 
 char *catalog_keep_text(struct catalog *c, struct slice text)
 {
-	char *copy = catalog_keep(c, text.len + 1);
+	char *copy = take(c, text.len + 1, 1);
 
 	if (copy && text.len)
 		memcpy(copy, text.ptr, text.len);
 	return copy;
 }
 
+const char *catalog_keep_str(struct catalog *c, struct json_value v)
+{
+	struct buf room = { 0 };
+	struct slice text = json_str_text(v, &room);
+	const char *kept = text.len ? catalog_keep_text(c, text) : "";
+
+	c->no_memory = c->no_memory || !buf_ok(&room);
+	buf_fini(&room);
+	return kept ? kept : "";
+}
+
+const char *catalog_keep_key(struct catalog *c, struct slice key)
+{
+	return catalog_keep_str(c, (struct json_value){ JSON_STRING, key });
+}
+
+size_t catalog_length(struct json_value v)
+{
+	struct json_iter it;
+	struct json_value inner;
+	struct slice key;
+	size_t n = 0;
+
+	json_iter_init(&it, v);
+	while (json_iter_next(&it, &key, &inner))
+		n++;
+	return n;
+}
+
+const char *const *catalog_keep_strs(struct catalog *c, struct json_value list)
+{
+	const char **texts = NULL;
+	struct json_iter it;
+	struct json_value v;
+	struct slice key;
+	size_t n = 0;
+
+	if (list.kind == JSON_ARRAY)
+		texts = catalog_keep(c, (catalog_length(list) + 1) * sizeof(*texts));
+	json_iter_init(&it, list);
+	while (texts && json_iter_next(&it, &key, &v))
+		texts[n++] = catalog_keep_str(c, v);
+	return texts;
+}
+
+const struct catalog_provider *const *catalog_keep_providers(
+	struct catalog *c, struct json_value slugs)
+{
+	const struct catalog_provider **providers;
+	struct json_iter it;
+	struct json_value v;
+	struct slice key;
+	size_t n = 0;
+
+	providers = catalog_keep(c, (catalog_length(slugs) + 1) * sizeof(*providers));
+	json_iter_init(&it, slugs);
+	while (providers && json_iter_next(&it, &key, &v)) {
+		providers[n] = catalog_provider_spelled(c, v);
+		if (!providers[n++])
+			return NULL;
+	}
+	return providers;
+}
+
 void catalog_fini(struct catalog *c)
 {
-	struct catalog_owned *next;
+	struct catalog_block *next;
 
 	if (!c)
 		return;
-	for (struct catalog_owned *o = c->owned; o; o = next) {
-		next = o->next;
-		free(o);
+	for (struct catalog_block *b = c->blocks; b; b = next) {
+		next = b->next;
+		free(b);
 	}
-	json_object_put(c->selftest_tree);
-	json_object_put(c->auto_features);
-	json_object_put(c->auto_groups);
-	json_object_put(c->auto_rows);
-	json_object_put(c->own_auto_tree);
-	json_object_put(c->auto_tree);
-	json_object_put(c->own_same_tree);
-	json_object_put(c->same_tree);
-	json_object_put(c->made_rows);
-	json_object_put(c->drained_tree);
-	json_object_put(c->prices_tree);
-	json_object_put(c->found_tree);
-	json_object_put(c->models_tree);
-	json_object_put(c->providers_tree);
+	for (size_t i = 0; i < c->text_count; i++)
+		buf_fini(&c->texts[i]);
 	free(c);
 }
 
@@ -103,6 +186,25 @@ const struct catalog_provider *catalog_provider_find(const struct catalog *c, st
 				return p;
 	}
 	return NULL;
+}
+
+const struct catalog_provider *catalog_provider_spelled(
+	const struct catalog *c, struct json_value v)
+{
+	struct buf room = { 0 };
+	const struct catalog_provider *p = catalog_provider_find(c, json_str_text(v, &room));
+
+	buf_fini(&room);
+	return p;
+}
+
+const struct catalog_model *catalog_model_spelled(const struct catalog *c, struct json_value v)
+{
+	struct buf room = { 0 };
+	const struct catalog_model *m = catalog_model_find(c, json_str_text(v, &room));
+
+	buf_fini(&room);
+	return m;
 }
 
 /* ---- where the files are ---- */
@@ -195,6 +297,8 @@ enum err_code catalog_load_files(
 			c, f->path[CATALOG_FILE_AUTO], f->path[CATALOG_FILE_OWN_AUTO], e);
 	if (!rc)
 		catalog_read_selftest(c, f->path[CATALOG_FILE_SELFTEST], clock_wall_ms());
+	if (c->no_memory)
+		rc = no_memory(e);
 	if (rc)
 		catalog_fini(c);
 	else
@@ -256,15 +360,13 @@ const struct catalog_provider *catalog_model_server(
 bool catalog_native_id(const struct catalog *c, const struct catalog_provider *p, struct slice id,
 	char out[MODEL_ID_MAX])
 {
-	struct json_object *ids = c->providers_more[p - c->providers].native_ids;
+	const struct catalog_provider_more *more = &c->providers_more[p - c->providers];
 	struct slice beginning = { "", 0 }, rest = id;
 	int n;
 
-	if (!ids)
-		return slice_copy(id, out, MODEL_ID_MAX);
-	json_object_object_foreach(ids, from, to)
-	{
-		struct slice said = slice_of(json_object_get_string(to));
+	for (size_t i = 0; i < more->native_count; i++) {
+		const char *from = more->native_ids[i].id;
+		struct slice said = slice_of(more->native_ids[i].native);
 
 		/* A whole id counts more than the beginning of one. */
 		if (slice_is_nocase(id, from))

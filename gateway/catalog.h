@@ -59,6 +59,7 @@ struct catalog_model {
 	const struct cost_table *prices; /* of that provider; NULL = unknown */
 	bool free;                       /* costs the caller nothing: may be used anonymously */
 	bool embedding;
+	bool takes_tools, takes_images;
 	bool prefill; /* goes on with an assistant's message that comes last */
 	bool hidden;  /* by the operator: as if it did not exist */
 	bool gone;    /* its provider no longer lists it: not listed here either, but asked for */

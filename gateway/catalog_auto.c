@@ -13,11 +13,6 @@ static enum err_code no_memory(struct err *e)
 	return err_set(e, ERR_NO_MEMORY, "no memory for the catalogue of models");
 }
 
-static const char *text(struct json_object *o)
-{
-	return o ? json_object_get_string(o) : "";
-}
-
 enum { F_VERSION, F_DATE, F_MODELS, F_GROUPS, F_FEATURES, F_COUNT };
 
 static const struct schema_row file_rows[F_COUNT] = {
@@ -69,9 +64,9 @@ static const struct schema_row rule_rows[R_COUNT] = {
 
 /* ---- both files as one ---- */
 
-/* An entry, and where to look for what is wrong with it. */
+/* What both files say of a model, and where to look for what is wrong with it. */
 struct entry {
-	struct json_object *row;
+	struct json_value v[A_COUNT];
 	const char *file;
 	size_t index;
 };
@@ -82,102 +77,127 @@ struct reader {
 	size_t count;
 };
 
-/* The members of from take the place of those of to. */
-static bool lay(struct json_object *to, struct json_object *from)
+static struct entry *entry_of(struct reader *r, struct json_value id)
 {
-	if (!to || !from)
-		return to;
-	json_object_object_foreach(from, name, value)
-	{
-		if (json_object_object_add(to, name, json_object_get(value)) != 0)
-			return false;
+	struct buf room = { 0 }, other = { 0 };
+	struct slice name = json_str_text(id, &room);
+	struct entry *found = NULL;
+
+	for (size_t i = 0; !found && i < r->count; i++) {
+		struct slice s = json_str_text(r->entries[i].v[A_ID], &other);
+
+		if (s.len == name.len && strncasecmp(s.ptr, name.ptr, s.len) == 0)
+			found = &r->entries[i];
 	}
-	return true;
+	buf_fini(&room);
+	buf_fini(&other);
+	return found;
 }
 
-static struct entry *entry_of(struct reader *r, const char *id)
-{
-	for (size_t i = 0; i < r->count; i++)
-		if (slice_is_nocase(slice_of(id), json_member_str(r->entries[i].row, "id", "")))
-			return &r->entries[i];
-	return NULL;
-}
-
+/* What the second file says of a model lies over what the first said. */
 static enum err_code add_entry(
-	struct reader *r, struct json_object *row, const char *file, size_t i, struct err *e)
+	struct reader *r, struct json_value row, const char *file, size_t i, struct err *e)
 {
-	struct schema_place place = { file, "models", i, NULL };
-	struct json_object *v[A_COUNT], *made;
+	struct schema_place place = { .file = file, .list = "models", .index = i };
+	struct json_value v[A_COUNT];
 	struct entry *entry;
 	enum err_code rc = schema_read(model_rows, A_COUNT, row, &place, v, e);
 
 	if (rc)
 		return rc;
-	entry = entry_of(r, text(v[A_ID]));
+	entry = entry_of(r, v[A_ID]);
 	if (entry && entry->file == file)
 		return schema_fail(&place, "id", "stands in the file twice", e);
 	if (!entry && r->count == AUTO_MODELS_MAX)
 		return schema_fail(&place, "id", "is one too many", e);
-	made = json_object_new_object();
-	if (!lay(made, entry ? entry->row : NULL) || !lay(made, row) ||
-		json_object_array_add(r->c->auto_rows, made) != 0) {
-		json_object_put(made);
-		return no_memory(e);
-	}
-	*(entry ? entry : &r->entries[r->count++]) = (struct entry){ made, file, i };
+	if (!entry)
+		entry = &r->entries[r->count++];
+	for (size_t k = 0; k < A_COUNT; k++)
+		if (v[k].kind)
+			entry->v[k] = v[k];
+	entry->file = file;
+	entry->index = i;
 	return ERR_OK;
 }
 
-static bool is_mode(struct json_object *o)
+static bool is_mode(struct json_value v)
 {
-	return json_object_is_type(o, json_type_string) && json_object_get_string_len(o) > 0;
+	return v.kind == JSON_STRING && json_str_bytes(v) > 0;
+}
+
+static bool are_modes(struct json_value list)
+{
+	struct json_iter it;
+	struct json_value v;
+	struct slice key;
+	bool good = list.kind == JSON_ARRAY;
+
+	json_iter_init(&it, list);
+	while (good && json_iter_next(&it, &key, &v))
+		good = is_mode(v);
+	return good;
 }
 
 /* {"planning":["plan","ask"]} */
-static bool groups_are_good(struct json_object *groups)
+static bool take_groups(struct catalog *c, struct json_value groups)
 {
-	if (!groups)
-		return true;
-	json_object_object_foreach(groups, name, modes)
-	{
-		(void)name;
-		if (!json_object_is_type(modes, json_type_array))
-			return false;
-		for (size_t i = 0; i < json_object_array_length(modes); i++)
-			if (!is_mode(json_object_array_get_idx(modes, i)))
-				return false;
+	struct json_iter it;
+	struct json_value modes;
+	struct slice key;
+	bool good = true;
+
+	json_iter_init(&it, groups);
+	while (good && json_iter_next(&it, &key, &modes)) {
+		const char *name = catalog_keep_key(c, key);
+		size_t at = 0;
+
+		while (at < c->auto_group_count && strcmp(c->auto_groups[at].name, name) != 0)
+			at++;
+		c->auto_group_count += at == c->auto_group_count;
+		c->auto_groups[at] = (struct auto_group){ name, catalog_keep_strs(c, modes) };
+		good = are_modes(modes);
 	}
-	return true;
+	return good;
 }
 
 /* {"kiloclaw":"plan"} */
-static bool features_are_good(struct json_object *features)
+static bool take_features(struct catalog *c, struct json_value features)
 {
-	if (!features)
-		return true;
-	json_object_object_foreach(features, name, mode)
-	{
-		(void)name;
-		if (!is_mode(mode))
-			return false;
+	struct json_iter it;
+	struct json_value mode;
+	struct slice key;
+	bool good = true;
+
+	json_iter_init(&it, features);
+	while (good && json_iter_next(&it, &key, &mode)) {
+		const char *name = catalog_keep_key(c, key);
+		size_t at = 0;
+
+		while (at < c->auto_feature_count && strcmp(c->auto_features[at].name, name) != 0)
+			at++;
+		c->auto_feature_count += at == c->auto_feature_count;
+		c->auto_features[at] = (struct auto_feature){ name, catalog_keep_str(c, mode) };
+		good = is_mode(mode);
 	}
-	return true;
+	return good;
 }
 
 static enum err_code take_file(
-	struct reader *r, struct json_object *const *v, const char *file, struct err *e)
+	struct reader *r, const struct json_value *v, const char *file, struct err *e)
 {
 	struct schema_place place = { .file = file };
+	struct json_iter it;
+	struct json_value row;
+	struct slice key;
 	enum err_code rc = ERR_OK;
 
-	if (!groups_are_good(v[F_GROUPS]))
+	if (!take_groups(r->c, v[F_GROUPS]))
 		return schema_fail(&place, "groups", "expected a list of modes for each", e);
-	if (!features_are_good(v[F_FEATURES]))
+	if (!take_features(r->c, v[F_FEATURES]))
 		return schema_fail(&place, "features", "expected a mode for each", e);
-	if (!lay(r->c->auto_groups, v[F_GROUPS]) || !lay(r->c->auto_features, v[F_FEATURES]))
-		return no_memory(e);
-	for (size_t i = 0; !rc && i < json_object_array_length(v[F_MODELS]); i++)
-		rc = add_entry(r, json_object_array_get_idx(v[F_MODELS], i), file, i, e);
+	json_iter_init(&it, v[F_MODELS]);
+	for (size_t i = 0; !rc && json_iter_next(&it, &key, &row); i++)
+		rc = add_entry(r, row, file, i, e);
 	return rc;
 }
 
@@ -185,7 +205,7 @@ static enum err_code take_file(
 
 static struct schema_place place_of(const struct entry *entry, const char *id)
 {
-	return (struct schema_place){ entry->file, "models", entry->index, id };
+	return (struct schema_place){ entry->file, "models", entry->index, slice_of(id) };
 }
 
 static enum err_code check_name(const struct catalog *c, const char *name,
@@ -200,19 +220,14 @@ static enum err_code check_name(const struct catalog *c, const char *name,
 	return ERR_OK;
 }
 
-static enum err_code read_aliases(struct catalog *c, struct json_object *list, struct auto_model *a,
+static enum err_code read_aliases(struct catalog *c, struct json_value list, struct auto_model *a,
 	const struct schema_place *place, struct err *e)
 {
-	size_t n = list ? json_object_array_length(list) : 0;
-	const char **names = catalog_keep(c, (n + 1) * sizeof(*names));
+	const char *const *names = catalog_keep_strs(c, list);
 
-	if (!names)
-		return no_memory(e);
-	for (size_t i = 0; i < n; i++) {
-		enum err_code rc;
+	for (size_t i = 0; names && names[i]; i++) {
+		enum err_code rc = check_name(c, names[i], place, "aliases", e);
 
-		names[i] = text(json_object_array_get_idx(list, i));
-		rc = check_name(c, names[i], place, "aliases", e);
 		if (rc)
 			return rc;
 	}
@@ -230,24 +245,21 @@ static enum err_code read_names(struct reader *r, struct err *e)
 	if (!c->autos)
 		return no_memory(e);
 	for (size_t i = 0; i < r->count; i++) {
-		struct json_object *row = r->entries[i].row, *aliases;
+		const struct json_value *v = r->entries[i].v;
 		struct auto_model *a = &c->autos[c->auto_count];
-		const char *id = json_member_str(row, "id", "");
-		struct schema_place place = place_of(&r->entries[i], id);
+		struct schema_place place;
 		enum err_code rc;
 
-		if (json_member_bool(row, "hidden", false))
+		if (json_is_true(v[A_HIDDEN]))
 			continue;
-		rc = check_name(c, id, &place, "id", e);
+		a->id = catalog_keep_str(c, v[A_ID]);
+		a->name = schema_has(v[A_NAME]) ? catalog_keep_str(c, v[A_NAME]) : a->id;
+		place = place_of(&r->entries[i], a->id);
+		rc = check_name(c, a->id, &place, "id", e);
 		if (!rc)
-			rc = read_aliases(c,
-				json_object_object_get_ex(row, "aliases", &aliases) ? aliases
-										    : NULL,
-				a, &place, e);
+			rc = read_aliases(c, v[A_ALIASES], a, &place, e);
 		if (rc)
 			return rc;
-		a->id = id;
-		a->name = json_member_str(row, "name", id);
 		c->auto_count++;
 		r->entries[kept++] = r->entries[i];
 	}
@@ -257,53 +269,61 @@ static enum err_code read_names(struct reader *r, struct err *e)
 
 /* ---- the table ---- */
 
+/* The modes of a group; NULL when there is no such group. */
+static const char *const *group_called(const struct catalog *c, const char *name)
+{
+	for (size_t i = 0; i < c->auto_group_count; i++)
+		if (strcmp(c->auto_groups[i].name, name) == 0)
+			return c->auto_groups[i].modes;
+	return NULL;
+}
+
 /* Names of modes, and of groups of them, as one array of modes. */
-static enum err_code read_modes(struct catalog *c, struct json_object *list, struct auto_rule *rule,
+static enum err_code read_modes(struct catalog *c, struct json_value list, struct auto_rule *rule,
 	const struct schema_place *place, struct err *e)
 {
-	size_t n = list ? json_object_array_length(list) : 0, room = 0;
-	struct json_object *group;
+	const char *const *names = catalog_keep_strs(c, list);
 	const char **modes;
+	size_t room = 0;
 
-	if (list && !n)
+	if (list.kind && !catalog_length(list))
 		return schema_fail(place, "modes", "is empty; leave it out for any mode", e);
-	for (size_t i = 0; i < n; i++)
-		room += json_object_object_get_ex(
-				c->auto_groups, text(json_object_array_get_idx(list, i)), &group)
-				? json_object_array_length(group)
-				: 1;
+	for (size_t i = 0; names && names[i]; i++) {
+		const char *const *mode = group_called(c, names[i]);
+
+		for (room += !mode; mode && *mode; mode++)
+			room++;
+	}
 	modes = catalog_keep(c, (room + 1) * sizeof(*modes));
 	if (!modes)
 		return no_memory(e);
 	rule->modes = modes;
-	for (size_t i = 0; i < n; i++) {
-		const char *name = text(json_object_array_get_idx(list, i));
+	for (size_t i = 0; names && names[i]; i++) {
+		const char *const *mode = group_called(c, names[i]);
 
-		if (!json_object_object_get_ex(c->auto_groups, name, &group)) {
-			modes[rule->mode_count++] = name;
-			continue;
-		}
-		for (size_t k = 0; k < json_object_array_length(group); k++)
-			modes[rule->mode_count++] = text(json_object_array_get_idx(group, k));
+		if (!mode)
+			modes[rule->mode_count++] = names[i];
+		for (; mode && *mode; mode++)
+			modes[rule->mode_count++] = *mode;
 	}
 	return ERR_OK;
 }
 
-static enum err_code read_models(struct catalog *c, struct json_object *list,
-	struct auto_rule *rule, const struct schema_place *place, struct err *e)
+static enum err_code read_models(struct catalog *c, struct json_value list, struct auto_rule *rule,
+	const struct schema_place *place, struct err *e)
 {
-	size_t n = json_object_array_length(list);
-	const char **models, **served;
+	size_t n = catalog_length(list);
+	const char *const *models;
+	const char **served;
 	struct route route;
 
 	if (n == 0 || n > AUTO_RULE_MODELS)
 		return schema_fail(place, "models", "expected 1 to 16 models", e);
-	models = catalog_keep(c, 2 * n * sizeof(*models));
-	if (!models)
+	models = catalog_keep_strs(c, list);
+	served = catalog_keep(c, n * sizeof(*served));
+	if (!models || !served)
 		return no_memory(e);
-	served = models + n;
 	for (size_t i = 0; i < n; i++) {
-		models[i] = text(json_object_array_get_idx(list, i));
 		if (strlen(models[i]) >= MODEL_ID_MAX)
 			return schema_fail(place, "models", "one is too long", e);
 		/* One that a provider of this name has is a model like any other. */
@@ -322,35 +342,38 @@ static enum err_code read_models(struct catalog *c, struct json_object *list,
 
 /* A value of the file as JSON text. */
 static enum err_code keep_json(
-	struct catalog *c, struct json_object *value, struct slice *out, struct err *e)
+	struct catalog *c, struct json_value value, struct slice *out, struct err *e)
 {
 	struct buf json = { 0 };
 	char *kept = NULL;
 
-	*out = (struct slice){ "", 0 };
-	if (!value)
+	*out = SLICE("");
+	if (!schema_has(value))
 		return ERR_OK;
-	json_write(value, &json);
+	json_put_compact(value, &json);
 	if (buf_ok(&json))
 		kept = catalog_keep_text(c, buf_slice(&json));
-	*out = (struct slice){ kept, kept ? json.len : 0 };
+	if (kept)
+		*out = (struct slice){ kept, json.len };
 	buf_fini(&json);
 	return kept ? ERR_OK : no_memory(e);
 }
 
-static enum err_code read_rule(struct catalog *c, struct json_object *row, struct auto_rule *rule,
+static enum err_code read_rule(struct catalog *c, struct json_value row, struct auto_rule *rule,
 	bool is_last, struct schema_place *place, struct err *e)
 {
-	struct json_object *v[R_COUNT];
+	struct json_value v[R_COUNT];
 	enum err_code rc = schema_read(rule_rows, R_COUNT, row, place, v, e);
+	bool has_modes;
 
 	if (rc)
 		return rc;
-	rule->needs_balance = v[R_BALANCE] && json_object_get_boolean(v[R_BALANCE]);
-	if (is_last && (v[R_MODES] || rule->needs_balance))
-		return schema_fail(place, v[R_MODES] ? "modes" : "balance",
+	has_modes = schema_has(v[R_MODES]);
+	rule->needs_balance = json_is_true(v[R_BALANCE]);
+	if (is_last && (has_modes || rule->needs_balance))
+		return schema_fail(place, has_modes ? "modes" : "balance",
 			"the last rule is for every other request: it has no conditions", e);
-	if (!is_last && !v[R_MODES] && !rule->needs_balance)
+	if (!is_last && !has_modes && !rule->needs_balance)
 		return schema_fail(
 			place, "modes", "is missing: a rule for every request must be the last", e);
 	rc = read_modes(c, v[R_MODES], rule, place, e);
@@ -367,21 +390,21 @@ static enum err_code read_rules(
 	struct catalog *c, const struct entry *entry, struct auto_model *a, struct err *e)
 {
 	struct schema_place place = place_of(entry, a->id);
-	struct json_object *list = NULL;
-	size_t n;
+	size_t n = catalog_length(entry->v[A_RULES]);
+	struct json_iter it;
+	struct json_value row;
+	struct slice key;
 
-	(void)json_object_object_get_ex(entry->row, "rules", &list);
-	n = list ? json_object_array_length(list) : 0;
 	if (!n)
 		return schema_fail(&place, "rules", "is missing or empty", e);
 	a->rules = catalog_keep(c, n * sizeof(*a->rules));
 	if (!a->rules)
 		return no_memory(e);
 	a->rule_count = n;
-	for (size_t i = 0; i < n; i++) {
-		struct schema_place at = { entry->file, "rules", i, a->id };
-		enum err_code rc = read_rule(
-			c, json_object_array_get_idx(list, i), &a->rules[i], i + 1 == n, &at, e);
+	json_iter_init(&it, entry->v[A_RULES]);
+	for (size_t i = 0; json_iter_next(&it, &key, &row); i++) {
+		struct schema_place at = { entry->file, "rules", i, slice_of(a->id) };
+		enum err_code rc = read_rule(c, row, &a->rules[i], i + 1 == n, &at, e);
 
 		if (rc)
 			return rc;
@@ -391,67 +414,57 @@ static enum err_code read_rules(
 
 /* ---- what listings say ---- */
 
-/* The member of the entry; else that of the model it becomes most often; else as given. Takes
- * otherwise. */
-static bool put(struct json_object *to, const char *name, struct json_object *own,
-	struct json_object *model, struct json_object *otherwise)
+static bool costs_nothing(struct json_value price)
 {
-	struct json_object *v = NULL;
-
-	if (json_object_object_get_ex(own, name, &v) ||
-		(model && json_object_object_get_ex(model, name, &v))) {
-		json_object_put(otherwise);
-		return json_object_object_add(to, name, json_object_get(v)) == 0;
-	}
-	return json_object_object_add(to, name, otherwise) == 0;
-}
-
-static struct json_object *words(const char *word)
-{
-	struct json_object *list = json_object_new_array();
-
-	if (list)
-		json_object_array_add(list, json_object_new_string(word));
-	return list;
-}
-
-static bool costs_nothing(struct json_object *row, const char *member)
-{
+	struct buf room = { 0 };
 	int64_t picousd;
+	bool good = cost_read_usd(json_str_text(price, &room), &picousd) && !picousd;
 
-	return cost_read_usd(slice_of(json_member_str(row, member, "")), &picousd) && !picousd;
+	buf_fini(&room);
+	return good;
 }
 
-/* Has the members of a row of models.json that listings look at (kilo-contract.md section 13.4).
- * A price of -1 is one that nobody knows. */
-static enum err_code make_row(
-	struct catalog *c, struct json_object *own, struct auto_model *a, struct err *e)
+/* Has the members of a row of models.json that listings look at (kilo-contract.md section 13.4):
+ * those of the entry; else those of the model that it becomes most often; else as given here. A
+ * price of -1 is one that nobody knows. */
+static void make_row(struct catalog *c, const struct json_value *own, struct auto_model *a)
 {
-	static const char *const prices[] = { "price_prompt_usd_per_token",
-		"price_completion_usd_per_token" };
+	static const struct {
+		enum catalog_row_member member;
+		int own; /* -1 = its entry does not say it */
+		bool of_model;
+		struct json_value otherwise;
+	} rows[] = {
+		{ ROW_DESCRIPTION, A_DESCRIPTION, false, { JSON_STRING, { "\"\"", 2 } } },
+		{ ROW_CONTEXT_LENGTH, A_CONTEXT_LENGTH, true, { JSON_NUMBER, { "0", 1 } } },
+		{ ROW_MAX_OUTPUT, A_MAX_OUTPUT, true, { JSON_NULL, { "null", 4 } } },
+		{ ROW_INPUT, A_INPUT, true, { JSON_ARRAY, { "[\"text\"]", 8 } } },
+		{ ROW_OUTPUT, -1, false, { JSON_ARRAY, { "[\"text\"]", 8 } } },
+		{ ROW_CREATED, -1, false, { JSON_NUMBER, { "0", 1 } } },
+		{ ROW_TOOLS, -1, false, { JSON_BOOL, { "true", 4 } } },
+		{ ROW_REASONING, -1, false, { JSON_BOOL, { "true", 4 } } },
+		{ ROW_PRICE_PROMPT, A_PRICE_PROMPT, true, { JSON_STRING, { "\"-1\"", 4 } } },
+		{ ROW_PRICE_COMPLETION, A_PRICE_COMPLETION, true,
+			{ JSON_STRING, { "\"-1\"", 4 } } },
+	};
 	const struct catalog_model *m =
 		catalog_model_find(c, slice_of(a->rules[a->rule_count - 1].models[0]));
-	struct json_object *known = m ? c->models_more[m - c->models].row : NULL;
-	struct json_object *row = json_object_new_object();
-	bool good;
+	struct catalog_row known = { 0 };
 
-	good = row && json_object_array_add(c->auto_rows, row) == 0 &&
-	       put(row, "description", own, NULL, json_object_new_string("")) &&
-	       put(row, "context_length", own, known, json_object_new_int64(0)) &&
-	       put(row, "max_output", own, known, NULL) &&
-	       put(row, "input_modalities", own, known, words("text")) &&
-	       json_object_object_add(row, "output_modalities", words("text")) == 0 &&
-	       json_object_object_add(row, "created", json_object_new_int64(0)) == 0 &&
-	       json_object_object_add(row, "supports_tools", json_object_new_boolean(true)) == 0 &&
-	       json_object_object_add(row, "supports_reasoning", json_object_new_boolean(true)) ==
-		       0;
-	for (size_t i = 0; good && i < ROWS(prices); i++)
-		good = put(row, prices[i], own, known, json_object_new_string("-1"));
-	if (!good)
-		return no_memory(e);
-	a->row = row;
-	a->free = costs_nothing(row, prices[0]) && costs_nothing(row, prices[1]);
-	return ERR_OK;
+	if (m)
+		catalog_row_of(c, m, &known);
+	for (size_t i = 0; i < ROWS(rows); i++) {
+		struct json_value *v = &a->row.v[rows[i].member];
+
+		if (rows[i].own >= 0 && own[rows[i].own].kind)
+			*v = own[rows[i].own];
+		else if (rows[i].of_model && known.v[rows[i].member].kind)
+			*v = known.v[rows[i].member];
+		else
+			*v = rows[i].otherwise;
+	}
+	a->free = costs_nothing(a->row.v[ROW_PRICE_PROMPT]) &&
+		  costs_nothing(a->row.v[ROW_PRICE_COMPLETION]);
 }
 
 /* ---- all of it ---- */
@@ -459,29 +472,34 @@ static enum err_code make_row(
 enum err_code catalog_read_auto(struct catalog *c, const char *file, const char *own, struct err *e)
 {
 	struct reader r = { .c = c };
-	struct json_object *v[F_COUNT], *w[F_COUNT];
+	struct json_value v[F_COUNT], w[F_COUNT];
 	enum err_code rc = ERR_OK;
 
-	c->auto_rows = json_object_new_array();
-	c->auto_groups = json_object_new_object();
-	c->auto_features = json_object_new_object();
-	if (!c->auto_rows || !c->auto_groups || !c->auto_features)
-		return no_memory(e);
+	schema_take(file_rows, F_COUNT, (struct json_value){ JSON_ABSENT, SLICE("") }, v);
 	/* A folder that was put together for an older release has no such file. */
 	if (access(file, F_OK) == 0)
-		rc = catalog_open_file(file, file_rows, F_COUNT, &c->auto_tree, v, e);
+		rc = catalog_open_file(c, file, file_rows, F_COUNT, v, e);
 	if (!rc)
-		rc = catalog_open_own(own, file_rows, F_COUNT, &c->own_auto_tree, w, e);
-	if (!rc && c->auto_tree)
-		rc = take_file(&r, v, file, e);
-	if (!rc && c->own_auto_tree)
+		rc = catalog_open_own(c, own, file_rows, F_COUNT, w, e);
+	if (rc)
+		return rc;
+	c->auto_groups =
+		catalog_keep(c, (catalog_length(v[F_GROUPS]) + catalog_length(w[F_GROUPS])) *
+					sizeof(*c->auto_groups));
+	c->auto_features =
+		catalog_keep(c, (catalog_length(v[F_FEATURES]) + catalog_length(w[F_FEATURES])) *
+					sizeof(*c->auto_features));
+	if (!c->auto_groups || !c->auto_features)
+		return no_memory(e);
+	rc = take_file(&r, v, file, e);
+	if (!rc)
 		rc = take_file(&r, w, own, e);
 	if (!rc)
 		rc = read_names(&r, e);
 	for (size_t i = 0; !rc && i < r.count; i++) {
 		rc = read_rules(c, &r.entries[i], &c->autos[i], e);
 		if (!rc)
-			rc = make_row(c, r.entries[i].row, &c->autos[i], e);
+			make_row(c, r.entries[i].v, &c->autos[i]);
 	}
 	return rc;
 }

@@ -52,19 +52,16 @@ bool catalog_fill_url(const char *url, const char *place, struct slice value, st
 
 /* The first of these variables that is set; *variable is then its name, else the first name. */
 static const char *value_of(
-	const struct conf *conf, struct json_object *names, const char **variable)
+	const struct conf *conf, const char *const *names, const char **variable)
 {
-	size_t n = json_object_array_length(names);
+	for (const char *const *name = names; *name; name++) {
+		const char *value = conf_text(conf, *name);
 
-	for (size_t k = 0; k < n; k++) {
-		const char *value;
-
-		*variable = json_object_get_string(json_object_array_get_idx(names, k));
-		value = conf_text(conf, *variable);
+		*variable = *name;
 		if (value)
 			return value;
 	}
-	*variable = json_object_get_string(json_object_array_get_idx(names, 0));
+	*variable = names[0];
 	return NULL;
 }
 
@@ -101,21 +98,21 @@ static enum err_code fill_places(
 	struct catalog *c, const struct conf *conf, size_t i, struct buf *missing, struct err *e)
 {
 	struct catalog_provider *p = &c->providers[i];
-	struct json_object *places = c->providers_more[i].places;
+	const struct catalog_provider_more *more = &c->providers_more[i];
 	enum err_code rc = ERR_OK;
 	const char *why;
 
-	if (!places || !strchr(p->base_url, '{'))
+	if (!more->place_count || !strchr(p->base_url, '{'))
 		return ERR_OK;
 	p->url_template = p->base_url;
-	json_object_object_foreach(places, place, names)
-	{
-		const char *variable, *value = value_of(conf, names, &variable);
+	for (size_t k = 0; k < more->place_count; k++) {
+		const struct catalog_place *place = &more->places[k];
+		const char *variable, *value = value_of(conf, place->variables, &variable);
 
 		if (!value)
 			add_name(missing, variable);
 		else if (!rc)
-			rc = fill_place(c, p, place, variable, value, e);
+			rc = fill_place(c, p, place->name, variable, value, e);
 	}
 	if (!rc && !missing->len && !catalog_url_is_good(slice_of(p->base_url), &why))
 		return err_set(e, ERR_CONF, "%s: the address %s", p->slug, why);
@@ -126,12 +123,12 @@ static enum err_code fill_places(
 
 static const char *region_of(const struct catalog *c, const struct conf *conf, size_t i)
 {
-	struct json_object *names = NULL;
-	const char *variable, *value;
+	const struct catalog_provider_more *more = &c->providers_more[i];
+	const char *variable, *value = NULL;
 
-	if (!json_object_object_get_ex(c->providers_more[i].places, "region", &names))
-		return NULL;
-	value = value_of(conf, names, &variable);
+	for (size_t k = 0; k < more->place_count; k++)
+		if (strcmp(more->places[k].name, "region") == 0)
+			value = value_of(conf, more->places[k].variables, &variable);
 	return value && is_value(slice_of(value)) ? value : NULL;
 }
 

@@ -1,6 +1,5 @@
+#include "base/json_file.h"
 #include "gateway/catalog_data.h"
-
-#include "gateway/schema.h"
 
 #define FILE_MAX_BYTES ((size_t)8 << 20)
 #define FORMAT_VERSION 1
@@ -10,16 +9,6 @@
 static enum err_code no_memory(struct err *e)
 {
 	return err_set(e, ERR_NO_MEMORY, "no memory for the catalogue of models");
-}
-
-static const char *text(struct json_object *o)
-{
-	return o ? json_object_get_string(o) : "";
-}
-
-static bool yes(struct json_object *o)
-{
-	return o && json_object_get_boolean(o);
 }
 
 /* ---- providers.json ---- */
@@ -105,57 +94,83 @@ static const struct schema_row policy_rows[] = {
 };
 
 static enum err_code check_listing(
-	struct json_object *listing, struct schema_place *place, struct err *e)
+	struct json_value listing, struct schema_place *place, bool *trains, struct err *e)
 {
-	struct json_object *v[SCHEMA_ROWS_MAX];
+	struct json_value v[SCHEMA_ROWS_MAX];
 	enum err_code rc = schema_read(listing_rows, ROWS(listing_rows), listing, place, v, e);
 
-	if (!rc && v[2])
+	/* What is not known counts as the worse. */
+	*trains = true;
+	if (!rc && schema_has(v[2])) {
 		rc = schema_read(policy_rows, ROWS(policy_rows), v[2], place, v, e);
+		*trains = !schema_has(v[0]) || json_is_true(v[0]);
+	}
 	return rc;
 }
 
-/* {"region":["AWS_REGION"]}: names of variables for each place of the URL. */
-static enum err_code check_places(
-	struct json_object *places, struct schema_place *place, struct err *e)
+static bool is_list_of_texts(struct json_value list)
 {
-	bool good = true;
+	struct json_iter it;
+	struct json_value v;
+	struct slice key;
+	bool good = list.kind == JSON_ARRAY && catalog_length(list) > 0;
 
-	if (!places)
-		return ERR_OK;
-	json_object_object_foreach(places, name, list)
-	{
-		good = good && *name && json_object_is_type(list, json_type_array) &&
-		       json_object_array_length(list) > 0;
-		for (size_t i = 0; good && i < json_object_array_length(list); i++)
-			good = json_object_is_type(
-				json_object_array_get_idx(list, i), json_type_string);
+	json_iter_init(&it, list);
+	while (good && json_iter_next(&it, &key, &v))
+		good = v.kind == JSON_STRING;
+	return good;
+}
+
+/* {"region":["AWS_REGION"]}: names of variables for each place of the URL. */
+static enum err_code read_places(struct catalog *c, struct json_value places,
+	struct catalog_provider_more *more, const struct schema_place *place, struct err *e)
+{
+	struct catalog_place *kept = catalog_keep(c, catalog_length(places) * sizeof(*kept));
+	struct json_iter it;
+	struct json_value list;
+	struct slice name;
+
+	if (!kept)
+		return no_memory(e);
+	more->places = kept;
+	json_iter_init(&it, places);
+	while (json_iter_next(&it, &name, &list)) {
+		struct catalog_place *p = &kept[more->place_count++];
+
+		*p = (struct catalog_place){ catalog_keep_key(c, name),
+			catalog_keep_strs(c, list) };
+		if (!p->name[0] || !is_list_of_texts(list))
+			return schema_fail(
+				place, "places", "expected a list of variables for each", e);
 	}
-	return good ? ERR_OK
-		    : schema_fail(place, "places", "expected a list of variables for each", e);
+	return ERR_OK;
 }
 
 /* {"z-ai/":"zai/"}: ids, or their beginnings, and what the provider says instead. */
-static enum err_code check_native_ids(
-	struct json_object *ids, const struct schema_place *place, struct err *e)
+static enum err_code read_native_ids(struct catalog *c, struct json_value ids,
+	struct catalog_provider_more *more, const struct schema_place *place, struct err *e)
 {
-	bool good = true;
+	struct catalog_native *kept = catalog_keep(c, catalog_length(ids) * sizeof(*kept));
+	struct json_iter it;
+	struct json_value said;
+	struct slice id, from, to;
 
-	if (!ids)
-		return ERR_OK;
-	json_object_object_foreach(ids, id, native)
-	{
-		struct slice from = slice_of(id),
-			     to = slice_of(json_object_is_type(native, json_type_string)
-						   ? json_object_get_string(native)
-						   : "");
+	if (!kept)
+		return no_memory(e);
+	more->native_ids = kept;
+	json_iter_init(&it, ids);
+	while (json_iter_next(&it, &id, &said)) {
+		struct catalog_native *n = &kept[more->native_count++];
 
-		good = good && from.len && to.len && to.len < MODEL_ID_MAX &&
-		       slice_ends(from, "/") == slice_ends(to, "/");
+		*n = (struct catalog_native){ catalog_keep_key(c, id), catalog_keep_str(c, said) };
+		from = slice_of(n->id);
+		to = slice_of(n->native);
+		if (!from.len || !to.len || to.len >= MODEL_ID_MAX ||
+			slice_ends(from, "/") != slice_ends(to, "/"))
+			return schema_fail(place, "native_ids",
+				"expected a text for each id; both may end in a slash", e);
 	}
-	return good ? ERR_OK
-		    : schema_fail(place, "native_ids",
-			      "expected a text for each id; both may end in a slash", e);
+	return ERR_OK;
 }
 
 /* How providers write prices in their lists. */
@@ -175,38 +190,20 @@ static bool read_list_unit(const char *name, enum catalog_list_unit *unit)
 	return false;
 }
 
-static enum err_code read_list_members(struct json_object *const *v,
+static enum err_code read_list_members(struct catalog *c, const struct json_value *v,
 	struct catalog_provider_more *more, const struct schema_place *place, struct err *e)
 {
-	more->list_path = text(v[P_LIST_PATH] ? v[P_LIST_PATH] : v[P_MODELS_PATH]);
-	more->list_url = text(v[P_LIST_URL]);
-	more->native_ids = v[P_NATIVE_IDS];
+	more->list_path =
+		catalog_keep_str(c, schema_has(v[P_LIST_PATH]) ? v[P_LIST_PATH] : v[P_MODELS_PATH]);
+	more->list_url = catalog_keep_str(c, v[P_LIST_URL]);
 	if (more->list_path[0] && more->list_path[0] != '/')
 		return schema_fail(place, "list_path", "must begin with a slash", e);
 	if (more->list_url[0] && strncmp(more->list_url, "https://", 8) != 0)
 		return schema_fail(place, "list_url", "must begin with https://", e);
-	if (!read_list_unit(text(v[P_LIST_PRICES]), &more->list_unit))
+	if (!read_list_unit(catalog_keep_str(c, v[P_LIST_PRICES]), &more->list_unit))
 		return schema_fail(place, "list_prices",
 			"expected usd-per-token, usd-per-million, cents-per-100-million or free",
 			e);
-	return check_native_ids(more->native_ids, place, e);
-}
-
-/* Aliases as C wants them: an array ended by NULL. */
-static enum err_code read_aliases(
-	struct catalog *c, struct json_object *list, struct catalog_provider *p, struct err *e)
-{
-	size_t n = list ? json_object_array_length(list) : 0;
-	const char **names;
-
-	if (n == 0)
-		return ERR_OK;
-	names = catalog_keep(c, (n + 1) * sizeof(*names));
-	if (!names)
-		return no_memory(e);
-	for (size_t i = 0; i < n; i++)
-		names[i] = text(json_object_array_get_idx(list, i));
-	p->aliases = names;
 	return ERR_OK;
 }
 
@@ -246,49 +243,52 @@ static enum err_code check_provider(const struct catalog *c, const struct catalo
 	return ERR_OK;
 }
 
+static const char *text_or_null(struct catalog *c, struct json_value v)
+{
+	return schema_has(v) ? catalog_keep_str(c, v) : NULL;
+}
+
 static enum err_code read_provider(
-	struct catalog *c, struct json_object *row, struct schema_place *place, struct err *e)
+	struct catalog *c, struct json_value row, struct schema_place *place, struct err *e)
 {
 	struct catalog_provider *p = &c->providers[c->provider_count];
 	struct catalog_provider_more *more = &c->providers_more[c->provider_count];
-	struct json_object *v[P_COUNT];
-	struct json_object *policy;
+	struct json_value v[P_COUNT];
 	enum err_code rc;
+	bool trains;
 
 	rc = schema_read(provider_rows, P_COUNT, row, place, v, e);
 	if (!rc)
-		rc = check_listing(v[P_LISTING], place, e);
-	if (!rc)
-		rc = check_places(v[P_PLACES], place, e);
-	if (!rc)
-		rc = read_aliases(c, v[P_ALIASES], p, e);
+		rc = check_listing(v[P_LISTING], place, &trains, e);
 	if (rc)
 		return rc;
-	p->slug = text(v[P_SLUG]);
-	p->name = text(v[P_NAME]);
-	p->base_url = text(v[P_BASE_URL]);
-	p->chat_path = text(v[P_CHAT_PATH]);
-	p->models_path = text(v[P_MODELS_PATH]);
-	p->fim_path = v[P_FIM_PATH] ? text(v[P_FIM_PATH]) : NULL;
-	p->text_path = v[P_TEXT_PATH] ? text(v[P_TEXT_PATH]) : NULL;
-	p->embed_path = v[P_EMBED_PATH] ? text(v[P_EMBED_PATH]) : NULL;
-	p->auth = text(v[P_AUTH]);
-	p->dialect = text(v[P_DIALECT]);
-	p->api_key = "";
-	p->takes_whole_id = yes(v[P_TAKES_WHOLE_ID]);
-	p->public_ids = yes(v[P_PUBLIC_IDS]);
-	p->doubles_1h = yes(v[P_DOUBLES_1H]);
-	/* What is not known counts as the worse. */
-	p->collects = !json_object_object_get_ex(v[P_LISTING], "data_policy", &policy) ||
-		      json_member_bool(policy, "training", true);
-	p->demo = yes(v[P_DEMO]);
+	*p = (struct catalog_provider){ .slug = catalog_keep_str(c, v[P_SLUG]),
+		.name = catalog_keep_str(c, v[P_NAME]),
+		.base_url = catalog_keep_str(c, v[P_BASE_URL]),
+		.chat_path = catalog_keep_str(c, v[P_CHAT_PATH]),
+		.models_path = catalog_keep_str(c, v[P_MODELS_PATH]),
+		.fim_path = text_or_null(c, v[P_FIM_PATH]),
+		.text_path = text_or_null(c, v[P_TEXT_PATH]),
+		.embed_path = text_or_null(c, v[P_EMBED_PATH]),
+		.auth = catalog_keep_str(c, v[P_AUTH]),
+		.dialect = catalog_keep_str(c, v[P_DIALECT]),
+		.api_key = "",
+		.aliases = catalog_keep_strs(c, v[P_ALIASES]),
+		.takes_whole_id = json_is_true(v[P_TAKES_WHOLE_ID]),
+		.public_ids = json_is_true(v[P_PUBLIC_IDS]),
+		.doubles_1h = json_is_true(v[P_DOUBLES_1H]),
+		.collects = trains,
+		.demo = json_is_true(v[P_DEMO]) };
 	*more = (struct catalog_provider_more){ .file_url = p->base_url,
-		.host_variable = v[P_HOST_VARIABLE] ? text(v[P_HOST_VARIABLE]) : NULL,
-		.keys = v[P_KEY_NAMES],
+		.host_variable = text_or_null(c, v[P_HOST_VARIABLE]),
+		.keys = catalog_keep_strs(c, v[P_KEY_NAMES]),
 		.listing = v[P_LISTING],
-		.places = v[P_PLACES],
 		.keyless = strcmp(p->auth, "none") == 0 };
-	rc = read_list_members(v, more, place, e);
+	rc = read_places(c, v[P_PLACES], more, place, e);
+	if (!rc)
+		rc = read_list_members(c, v, more, place, e);
+	if (!rc)
+		rc = read_native_ids(c, v[P_NATIVE_IDS], more, place, e);
 	if (!rc)
 		rc = check_provider(c, p, place, e);
 	if (!rc)
@@ -303,30 +303,31 @@ static const struct schema_row pattern_rows[] = {
 };
 
 static enum err_code read_patterns(
-	struct catalog *c, struct json_object *list, const char *file, struct err *e)
+	struct catalog *c, struct json_value list, const char *file, struct err *e)
 {
-	size_t n = json_object_array_length(list);
-	struct json_object *v[ROWS(pattern_rows)];
-	enum err_code rc;
+	struct json_value row, v[ROWS(pattern_rows)];
+	struct json_iter it;
+	struct slice key;
 
-	c->patterns = catalog_keep(c, n * sizeof(*c->patterns));
+	c->patterns = catalog_keep(c, catalog_length(list) * sizeof(*c->patterns));
 	if (!c->patterns)
 		return no_memory(e);
-	for (size_t i = 0; i < n; i++) {
-		struct schema_place place = { file, "patterns", i, NULL };
+	json_iter_init(&it, list);
+	while (json_iter_next(&it, &key, &row)) {
+		struct schema_place place = {
+			.file = file, .list = "patterns", .index = c->pattern_count
+		};
+		struct catalog_pattern *p = &c->patterns[c->pattern_count];
+		enum err_code rc = schema_read(pattern_rows, ROWS(pattern_rows), row, &place, v, e);
 
-		rc = schema_read(pattern_rows, ROWS(pattern_rows),
-			json_object_array_get_idx(list, i), &place, v, e);
 		if (rc)
 			return rc;
-		for (size_t k = 0; k < json_object_array_length(v[2]); k++)
-			if (!catalog_provider_find(
-				    c, slice_of(text(json_object_array_get_idx(v[2], k)))))
-				return schema_fail(
-					&place, "providers", "names an unknown provider", e);
-		c->patterns[i] = (struct catalog_pattern){ text(v[0]), yes(v[1]), v[2] };
+		*p = (struct catalog_pattern){ catalog_keep_str(c, v[0]), json_is_true(v[1]),
+			catalog_keep_providers(c, v[2]) };
+		if (!p->providers)
+			return schema_fail(&place, "providers", "names an unknown provider", e);
+		c->pattern_count++;
 	}
-	c->pattern_count = n;
 	return ERR_OK;
 }
 
@@ -340,32 +341,35 @@ static const struct schema_row providers_file[] = {
 	{ "providers", SCHEMA_LIST, true, false },
 };
 
-bool catalog_is_date(const char *s)
+bool catalog_is_date(struct json_value v)
 {
-	static const char shape[] = "0000-00-00";
+	static const char shape[] = "\"0000-00-00\"";
+	struct slice s = v.raw;
 
-	for (size_t i = 0; i < sizeof(shape) - 1; i++)
-		if (shape[i] == '-' ? s[i] != '-' : s[i] < '0' || s[i] > '9')
+	for (size_t i = 0; i < s.len && i < sizeof(shape) - 1; i++)
+		if (shape[i] != '0' ? s.ptr[i] != shape[i] : s.ptr[i] < '0' || s.ptr[i] > '9')
 			return false;
-	return s[sizeof(shape) - 1] == '\0';
+	return s.len == sizeof(shape) - 1;
 }
 
-enum err_code catalog_open_file(const char *file, const struct schema_row *rows, size_t n,
-	struct json_object **tree, struct json_object **v, struct err *e)
+enum err_code catalog_open_file(struct catalog *c, const char *file, const struct schema_row *rows,
+	size_t n, struct json_value *v, struct err *e)
 {
 	struct schema_place place = { .file = file };
+	struct json_value all;
 	struct err inner;
-	enum err_code rc = json_read_file(file, FILE_MAX_BYTES, tree, &inner);
+	enum err_code rc =
+		json_file_read(file, FILE_MAX_BYTES, &c->texts[c->text_count++], &all, &inner);
 
 	if (rc)
 		return err_param(e, rc == ERR_NO_MEMORY ? rc : ERR_CONF, "GATEWAY_CATALOGUE", "%s",
 			inner.message);
-	rc = schema_read(rows, n, *tree, &place, v, e);
+	rc = schema_read(rows, n, all, &place, v, e);
 	if (rc)
 		return rc;
-	if (json_object_get_int64(v[0]) != FORMAT_VERSION)
+	if (schema_count(v[0]) != FORMAT_VERSION)
 		return schema_fail(&place, "version", "only version 1 is understood", e);
-	if (!catalog_is_date(text(v[1])))
+	if (!catalog_is_date(v[1]))
 		return schema_fail(&place, "date", "expected a day such as 2026-11-21", e);
 	return ERR_OK;
 }
@@ -383,29 +387,32 @@ static enum err_code list_routers(struct catalog *c, struct err *e)
 
 enum err_code catalog_read_providers(struct catalog *c, const char *file, struct err *e)
 {
-	struct json_object *v[ROWS(providers_file)];
-	enum err_code rc = catalog_open_file(
-		file, providers_file, ROWS(providers_file), &c->providers_tree, v, e);
-	size_t n;
+	struct json_value row, v[ROWS(providers_file)];
+	enum err_code rc = catalog_open_file(c, file, providers_file, ROWS(providers_file), v, e);
+	struct json_iter it;
+	struct slice key;
 
 	if (rc)
 		return rc;
-	n = json_object_array_length(v[4]);
-	if (n >= CATALOG_PROVIDERS_MAX)
-		return schema_fail(
-			&(struct schema_place){ .file = file }, "providers", "are too many", e);
 	c->providers = catalog_keep(c, CATALOG_PROVIDERS_MAX * sizeof(*c->providers));
 	c->providers_more = catalog_keep(c, CATALOG_PROVIDERS_MAX * sizeof(*c->providers_more));
 	if (!c->providers || !c->providers_more)
 		return no_memory(e);
-	for (size_t i = 0; i < n; i++) {
-		struct schema_place place = { file, "providers", i, NULL };
+	json_iter_init(&it, v[4]);
+	while (json_iter_next(&it, &key, &row)) {
+		struct schema_place place = {
+			.file = file, .list = "providers", .index = c->provider_count
+		};
 
-		rc = read_provider(c, json_object_array_get_idx(v[4], i), &place, e);
+		/* Room is left for one that the settings name. */
+		if (c->provider_count == CATALOG_PROVIDERS_MAX - 1)
+			return schema_fail(&(struct schema_place){ .file = file }, "providers",
+				"are too many", e);
+		rc = read_provider(c, row, &place, e);
 		if (rc)
 			return rc;
 	}
-	c->router_suffixes = v[2];
-	rc = list_routers(c, e);
+	c->router_suffixes = catalog_keep_strs(c, v[2]);
+	rc = c->router_suffixes ? list_routers(c, e) : no_memory(e);
 	return rc ? rc : read_patterns(c, v[3], file, e);
 }

@@ -15,16 +15,6 @@ static enum err_code no_memory(struct err *e)
 	return err_set(e, ERR_NO_MEMORY, "no memory for the catalogue of models");
 }
 
-static const char *text(struct json_object *o)
-{
-	return o ? json_object_get_string(o) : "";
-}
-
-static size_t length(struct json_object *list)
-{
-	return list ? json_object_array_length(list) : 0;
-}
-
 static const struct schema_row same_file[] = {
 	{ "version", SCHEMA_COUNT, true, false },
 	{ "date", SCHEMA_ID, true, false },
@@ -41,43 +31,47 @@ static const struct schema_row family_rows[] = {
 	{ "routers", SCHEMA_IDS, false, false },
 };
 
-static enum err_code add_family(struct catalog *c, const char *prefix, struct json_object *order,
-	struct json_object *routers, struct err *e)
+static enum err_code read_family(struct catalog *c, struct json_value row,
+	struct schema_place *place, struct catalog_family *out, struct err *e)
 {
+	struct json_value v[ROWS(family_rows)];
+	enum err_code rc = schema_read(family_rows, ROWS(family_rows), row, place, v, e);
 	struct buf words = { .max_bytes = 4096 };
-	const char *kept = NULL;
 
-	if (routers) {
-		json_write(routers, &words);
-		kept = buf_ok(&words) ? catalog_keep_text(c, buf_slice(&words)) : NULL;
-		buf_fini(&words);
-		if (!kept)
-			return no_memory(e);
+	if (rc)
+		return rc;
+	out->prefix = catalog_keep_str(c, v[0]);
+	if (schema_has(v[1])) {
+		out->order = catalog_keep_providers(c, v[1]);
+		if (!out->order)
+			return schema_fail(place, "order", "names an unknown provider", e);
 	}
-	c->families[c->family_count++] = (struct catalog_family){ prefix, order, kept };
-	return ERR_OK;
+	if (schema_has(v[2])) {
+		json_put_compact(v[2], &words);
+		out->routers = buf_ok(&words) ? catalog_keep_text(c, buf_slice(&words)) : NULL;
+		if (!out->routers)
+			rc = no_memory(e);
+		buf_fini(&words);
+	}
+	return rc;
 }
 
 static enum err_code read_families(
-	struct catalog *c, struct json_object *list, const char *file, struct err *e)
+	struct catalog *c, struct json_value list, const char *file, struct err *e)
 {
-	for (size_t i = 0; i < length(list); i++) {
-		struct schema_place place = { file, "families", i, NULL };
-		struct json_object *v[ROWS(family_rows)];
-		enum err_code rc = schema_read(family_rows, ROWS(family_rows),
-			json_object_array_get_idx(list, i), &place, v, e);
+	struct schema_place place = { .file = file, .list = "families" };
+	struct json_iter it;
+	struct json_value row;
+	struct slice key;
+	enum err_code rc = ERR_OK;
 
-		if (rc)
-			return rc;
-		for (size_t k = 0; k < length(v[1]); k++)
-			if (!catalog_provider_find(
-				    c, slice_of(text(json_object_array_get_idx(v[1], k)))))
-				return schema_fail(&place, "order", "names an unknown provider", e);
-		rc = add_family(c, text(v[0]), v[1], v[2], e);
-		if (rc)
-			return rc;
+	json_iter_init(&it, list);
+	for (size_t i = 0; !rc && json_iter_next(&it, &key, &row); i++) {
+		place.index = i;
+		place.id = SLICE("");
+		rc = read_family(c, row, &place, &c->families[c->family_count++], e);
 	}
-	return ERR_OK;
+	return rc;
 }
 
 /* ---- models ---- */
@@ -101,19 +95,19 @@ static const struct schema_row same_rows[] = {
 
 /* The prices there: its own, or the maker's, or what the catalogue has of it under another id. */
 static enum err_code read_prices(struct catalog *c, struct catalog_same *s,
-	struct json_object *const *v, const struct schema_place *place, struct err *e)
+	const struct json_value *v, const struct schema_place *place, struct err *e)
 {
-	struct cost_offer offer = { .base = { .prompt = text(v[S_PROMPT]),
-					    .completion = text(v[S_COMPLETION]),
-					    .cache_read = v[S_CACHE_READ] ? text(v[S_CACHE_READ])
-									  : NULL },
-		.doubles_1h = s->provider->doubles_1h };
+	struct cost_offer offer = { .doubles_1h = s->provider->doubles_1h };
 	struct cost_table *table;
 	struct err inner;
 
-	if (!v[S_PROMPT] != !v[S_COMPLETION])
+	if (schema_has(v[S_PROMPT]) != schema_has(v[S_COMPLETION]))
 		return schema_fail(place, s->provider->slug, "has only one of its prices", e);
-	if (v[S_PROMPT]) {
+	if (schema_has(v[S_PROMPT])) {
+		offer.base.prompt = catalog_keep_str(c, v[S_PROMPT]);
+		offer.base.completion = catalog_keep_str(c, v[S_COMPLETION]);
+		if (schema_has(v[S_CACHE_READ]))
+			offer.base.cache_read = catalog_keep_str(c, v[S_CACHE_READ]);
 		table = catalog_keep(c, sizeof(*table));
 		if (!table)
 			return no_memory(e);
@@ -122,7 +116,7 @@ static enum err_code read_prices(struct catalog *c, struct catalog_same *s,
 		s->prices = table;
 		return ERR_OK;
 	}
-	if (v[S_SAME_PRICE] && json_object_get_boolean(v[S_SAME_PRICE]))
+	if (json_is_true(v[S_SAME_PRICE]))
 		s->prices = s->model->prices;
 	for (size_t i = 0; !s->prices && i < c->model_count; i++)
 		if (c->models[i].provider == s->provider && !c->models[i].free &&
@@ -140,70 +134,115 @@ static bool is_there(const struct catalog_same *rows, size_t n, const struct cat
 	return false;
 }
 
-/* One model's rows; those that the operator's file had, too, are passed over. */
-static enum err_code read_model(struct catalog *c, const struct catalog_model *m,
-	struct json_object *list, struct catalog_same *rows, size_t own, size_t *n,
-	const struct schema_place *place, struct err *e)
+/* The rows of both files, those of the operator's file first. */
+struct same_rows {
+	struct catalog_same *at;
+	size_t n, room;
+	size_t own; /* how many the operator's file had; 0 while it is read itself */
+};
+
+static enum err_code make_room(
+	struct same_rows *rows, const struct schema_place *place, struct err *e)
 {
+	size_t room = rows->room ? 2 * rows->room : 256;
+	struct catalog_same *at;
+
+	if (rows->n < rows->room)
+		return ERR_OK;
+	if (rows->n == SAME_MAX)
+		return schema_fail(&(struct schema_place){ .file = place->file }, "models",
+			"have too many equivalents", e);
+	at = realloc(rows->at, room * sizeof(*at));
+	if (!at)
+		return no_memory(e);
+	rows->at = at;
+	rows->room = room;
+	return ERR_OK;
+}
+
+/* One that the operator's file had, too, is passed over. */
+static enum err_code read_same(struct catalog *c, const struct catalog_model *m,
+	struct json_value row, struct same_rows *rows, const struct schema_place *place,
+	struct err *e)
+{
+	struct catalog_same *s;
+	struct schema_place inner = *place;
+	struct json_value v[ROWS(same_rows)];
+	enum err_code rc = schema_read(same_rows, ROWS(same_rows), row, &inner, v, e);
+
+	if (!rc)
+		rc = make_room(rows, place, e);
+	if (rc)
+		return rc;
+	s = &rows->at[rows->n];
+	*s = (struct catalog_same){ .model = m,
+		.provider = catalog_provider_spelled(c, v[S_PROVIDER]),
+		.native_id = catalog_keep_str(c, v[S_NATIVE_ID]),
+		.also = catalog_keep_strs(c, v[S_ALSO]) };
+	if (!s->provider)
+		return schema_fail(place, catalog_keep_str(c, v[S_PROVIDER]), "is no provider", e);
+	if (s->provider->public_ids)
+		return schema_fail(
+			place, s->provider->slug, "is a router: it knows models by their ids", e);
+	if (strlen(s->native_id) >= MODEL_ID_MAX)
+		return schema_fail(place, "native_id", "is too long", e);
+	if (s->provider == m->provider || is_there(rows->at, rows->own, m, s->provider))
+		return ERR_OK;
+	rows->n++;
+	return read_prices(c, s, v, place, e);
+}
+
+static enum err_code read_model(struct catalog *c, struct json_value row, struct same_rows *rows,
+	struct schema_place *place, struct err *e)
+{
+	struct json_value same, v[ROWS(model_rows)];
+	enum err_code rc = schema_read(model_rows, ROWS(model_rows), row, place, v, e);
+	const struct catalog_model *m;
+	struct json_iter it;
+	struct slice key;
+
+	if (rc)
+		return rc;
+	m = catalog_model_spelled(c, v[0]);
+	/* What is not in the catalogue now may come back. */
+	if (!m)
+		return ERR_OK;
+	/* What costs nothing is there at one place only. */
+	if (m->free)
+		return schema_fail(place, "id", "is a free model", e);
+	json_iter_init(&it, v[1]);
+	while (!rc && json_iter_next(&it, &key, &same))
+		rc = read_same(c, m, same, rows, place, e);
+	return rc;
+}
+
+static enum err_code read_models(struct catalog *c, struct json_value list, const char *file,
+	struct same_rows *rows, struct err *e)
+{
+	struct schema_place place = { .file = file, .list = "models" };
+	struct json_iter it;
+	struct json_value row;
+	struct slice key;
 	enum err_code rc = ERR_OK;
 
-	for (size_t i = 0; !rc && i < length(list); i++) {
-		struct schema_place inner = *place;
-		struct json_object *v[ROWS(same_rows)];
-		struct catalog_same *s = &rows[*n];
-
-		rc = schema_read(same_rows, ROWS(same_rows), json_object_array_get_idx(list, i),
-			&inner, v, e);
-		if (rc)
-			return rc;
-		*s = (struct catalog_same){ .model = m,
-			.provider = catalog_provider_find(c, slice_of(text(v[S_PROVIDER]))),
-			.native_id = text(v[S_NATIVE_ID]),
-			.also = v[S_ALSO] };
-		if (!s->provider)
-			return schema_fail(place, text(v[S_PROVIDER]), "is no provider", e);
-		if (s->provider->public_ids)
-			return schema_fail(place, s->provider->slug,
-				"is a router: it knows models by their ids", e);
-		if (strlen(s->native_id) >= MODEL_ID_MAX)
-			return schema_fail(place, "native_id", "is too long", e);
-		if (s->provider == m->provider || is_there(rows, own, m, s->provider))
-			continue;
-		rc = read_prices(c, s, v, place, e);
-		++*n;
+	json_iter_init(&it, list);
+	for (size_t i = 0; !rc && json_iter_next(&it, &key, &row); i++) {
+		place.index = i;
+		place.id = SLICE("");
+		rc = read_model(c, row, rows, &place, e);
 	}
 	return rc;
 }
 
-/* own: how many rows the operator's file had; 0 while it is read itself. */
-static enum err_code read_models(struct catalog *c, struct json_object *list, const char *file,
-	struct catalog_same *rows, size_t own, size_t *n, struct err *e)
-{
-	for (size_t i = 0; i < length(list); i++) {
-		struct schema_place place = { file, "models", i, NULL };
-		struct json_object *v[ROWS(model_rows)];
-		const struct catalog_model *m;
-		enum err_code rc = schema_read(model_rows, ROWS(model_rows),
-			json_object_array_get_idx(list, i), &place, v, e);
-
-		if (rc)
-			return rc;
-		m = catalog_model_find(c, slice_of(text(v[0])));
-		/* What costs nothing is there at one place only. What is not in the catalogue now
-		 * may come back. */
-		if (m && m->free)
-			return schema_fail(&place, "id", "is a free model", e);
-		rc = m ? read_model(c, m, v[1], rows, own, n, &place, e) : ERR_OK;
-		if (rc)
-			return rc;
-	}
-	return ERR_OK;
-}
-
 /* Puts the rows of each model together. */
-static void sort(struct catalog *c, const struct catalog_same *rows, size_t n)
+static enum err_code sort(
+	struct catalog *c, const struct catalog_same *rows, size_t n, struct err *e)
 {
 	uint16_t at = 0;
+
+	c->same = catalog_keep(c, (n + 1) * sizeof(*c->same));
+	if (!c->same)
+		return no_memory(e);
 
 	for (size_t i = 0; i < n; i++)
 		c->models_more[rows[i].model - c->models].same_count++;
@@ -218,23 +257,10 @@ static void sort(struct catalog *c, const struct catalog_same *rows, size_t n)
 		c->same[more->same_first + more->same_count++] = rows[i];
 	}
 	c->same_count = n;
+	return ERR_OK;
 }
 
 /* ---- both files ---- */
-
-static size_t rows_in(struct json_object *models)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < length(models); i++) {
-		struct json_object *at;
-
-		if (json_object_object_get_ex(json_object_array_get_idx(models, i), "at", &at) &&
-			json_object_is_type(at, json_type_array))
-			n += json_object_array_length(at);
-	}
-	return n;
-}
 
 static bool is_missing(const char *file)
 {
@@ -245,39 +271,33 @@ static bool is_missing(const char *file)
 
 enum err_code catalog_read_same(struct catalog *c, const char *file, const char *own, struct err *e)
 {
-	struct json_object *v[ROWS(same_file)] = { NULL }, *w[ROWS(same_file)] = { NULL };
-	struct catalog_same *rows;
+	struct json_value v[ROWS(same_file)], w[ROWS(same_file)];
+	struct same_rows rows = { 0 };
 	enum err_code rc = ERR_OK;
-	size_t most, families, n = 0, own_n;
+	size_t families;
 
+	schema_take(same_file, ROWS(same_file), (struct json_value){ JSON_ABSENT, SLICE("") }, v);
 	if (!is_missing(file))
-		rc = catalog_open_file(file, same_file, ROWS(same_file), &c->same_tree, v, e);
+		rc = catalog_open_file(c, file, same_file, ROWS(same_file), v, e);
 	if (!rc)
-		rc = catalog_open_own(own, same_file, ROWS(same_file), &c->own_same_tree, w, e);
+		rc = catalog_open_own(c, own, same_file, ROWS(same_file), w, e);
 	if (rc)
 		return rc;
-	most = rows_in(v[F_MODELS]) + rows_in(w[F_MODELS]);
-	families = length(v[F_FAMILIES]) + length(w[F_FAMILIES]);
-	if (most > SAME_MAX)
-		return schema_fail(&(struct schema_place){ .file = c->own_same_tree ? own : file },
-			"models", "have too many equivalents", e);
-	c->same = catalog_keep(c, (most + 1) * sizeof(*c->same));
+	families = catalog_length(v[F_FAMILIES]) + catalog_length(w[F_FAMILIES]);
 	c->families = catalog_keep(c, (families + 1) * sizeof(*c->families));
-	rows = calloc(most + 1, sizeof(*rows));
-	if (!c->same || !c->families || !rows)
-		rc = no_memory(e);
-	if (!rc)
-		rc = read_families(c, w[F_FAMILIES], own, e);
+	if (!c->families)
+		return no_memory(e);
+	rc = read_families(c, w[F_FAMILIES], own, e);
 	if (!rc)
 		rc = read_families(c, v[F_FAMILIES], file, e);
 	if (!rc)
-		rc = read_models(c, w[F_MODELS], own, rows, 0, &n, e);
-	own_n = n;
+		rc = read_models(c, w[F_MODELS], own, &rows, e);
+	rows.own = rows.n;
 	if (!rc)
-		rc = read_models(c, v[F_MODELS], file, rows, own_n, &n, e);
+		rc = read_models(c, v[F_MODELS], file, &rows, e);
 	if (!rc)
-		sort(c, rows, n);
-	free(rows);
+		rc = sort(c, rows.at, rows.n, e);
+	free(rows.at);
 	return rc;
 }
 
@@ -285,8 +305,8 @@ enum err_code catalog_read_same(struct catalog *c, const char *file, const char 
 
 static bool is_also(const struct catalog_same *s, struct slice name)
 {
-	for (size_t i = 0; i < length(s->also); i++)
-		if (slice_is_nocase(name, text(json_object_array_get_idx(s->also, i))))
+	for (const char *const *also = s->also; also && *also; also++)
+		if (slice_is_nocase(name, *also))
 			return true;
 	return false;
 }

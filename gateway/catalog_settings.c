@@ -213,16 +213,15 @@ static enum err_code take_key(
 static enum err_code apply_key(struct catalog *c, const struct conf *conf, size_t i, struct err *e)
 {
 	struct catalog_provider *p = &c->providers[i];
-	struct json_object *names = c->providers_more[i].keys;
+	const char *const *name = c->providers_more[i].keys;
 	char variable[CATALOG_VARIABLE_MAX];
 	enum err_code rc = ERR_OK;
 
 	catalog_variable(p->slug, "_API_KEY", variable);
-	if (!names || !c->providers_more[i].keyless)
+	if (!name || !c->providers_more[i].keyless)
 		rc = take_key(conf, p, variable, e);
-	for (size_t k = 0; !rc && names && k < json_object_array_length(names); k++)
-		rc = take_key(
-			conf, p, json_object_get_string(json_object_array_get_idx(names, k)), e);
+	for (; !rc && name && *name; name++)
+		rc = take_key(conf, p, *name, e);
 	if (!rc && p->api_key[0] && strcmp(p->auth, "none") == 0)
 		p->auth = "bearer";
 	return rc;
@@ -274,17 +273,17 @@ static enum err_code apply_dialect(
 static enum err_code name_keys(struct catalog *c, size_t i, struct err *e)
 {
 	struct catalog_provider *p = &c->providers[i];
-	struct json_object *names = c->providers_more[i].keys;
-	size_t n = names ? json_object_array_length(names) : 0;
+	const char *const *names = c->providers_more[i].keys;
 	char variable[CATALOG_VARIABLE_MAX];
 	struct buf text = { .max_bytes = 4096 };
+	size_t n = 0;
 
-	for (size_t k = 0; k < n; k++) {
-		buf_str(&text, k ? "," : "");
-		buf_str(&text, json_object_get_string(json_object_array_get_idx(names, k)));
+	for (; names && names[n]; n++) {
+		buf_str(&text, n ? "," : "");
+		buf_str(&text, names[n]);
 	}
 	if (n == 1) {
-		p->key_names = json_object_get_string(json_object_array_get_idx(names, 0));
+		p->key_names = names[0];
 	} else if (n == 0) {
 		catalog_variable(p->slug, "_API_KEY", variable);
 		p->key_names = catalog_keep_text(c, slice_of(variable));

@@ -1,6 +1,7 @@
 #include "gateway/drains.h"
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "gateway/catalog_data.h"
 #include "store/home.h"
 
@@ -27,25 +28,30 @@ static const struct schema_row drained_rows[D_COUNT] = {
 
 enum err_code catalog_read_drained(struct catalog *c, const char *file, struct err *e)
 {
-	struct json_object *v[sizeof(drained_file) / sizeof(drained_file[0])], *row[D_COUNT];
-	enum err_code rc = catalog_open_own(file, drained_file,
-		sizeof(drained_file) / sizeof(drained_file[0]), &c->drained_tree, v, e);
+	struct json_value v[sizeof(drained_file) / sizeof(drained_file[0])], row, w[D_COUNT];
+	enum err_code rc = catalog_open_own(
+		c, file, drained_file, sizeof(drained_file) / sizeof(drained_file[0]), v, e);
+	struct schema_place place = { .file = file, .list = "providers" };
+	struct json_iter it;
+	struct slice key;
 
-	for (size_t i = 0; !rc && c->drained_tree && i < json_object_array_length(v[2]); i++) {
-		struct schema_place place = { file, "providers", i, NULL };
+	if (rc)
+		return rc;
+	json_iter_init(&it, v[2]);
+	for (size_t i = 0; json_iter_next(&it, &key, &row); i++) {
 		const struct catalog_provider *p;
 
-		rc = schema_read(
-			drained_rows, D_COUNT, json_object_array_get_idx(v[2], i), &place, row, e);
+		place.index = i;
+		place.id = SLICE("");
+		rc = schema_read(drained_rows, D_COUNT, row, &place, w, e);
 		if (rc)
 			break;
 		/* One that is not there now stays drained for when it comes back. */
-		p = catalog_provider_find(c, slice_of(json_object_get_string(row[D_SLUG])));
+		p = catalog_provider_spelled(c, w[D_SLUG]);
 		if (!p)
 			continue;
 		c->providers[p - c->providers].drained = true;
-		c->providers_more[p - c->providers].drained_since =
-			json_object_get_string(row[D_SINCE]);
+		c->providers_more[p - c->providers].drained_since = catalog_keep_str(c, w[D_SINCE]);
 	}
 	return rc;
 }

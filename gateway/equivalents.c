@@ -119,13 +119,13 @@ static void to_front(struct list *l, const struct catalog_provider *p)
 static void prefer(struct list *l, const struct catalog *c, const struct catalog_model *m)
 {
 	const struct catalog_family *f = family_of(c, slice_of(m->id));
-	size_t n = f && f->order ? json_object_array_length(f->order) : 0;
+	size_t n = 0;
 
+	while (f && f->order && f->order[n])
+		n++;
 	/* From the last to the first: the first one ends up in front of all. */
 	while (n-- > 0)
-		to_front(l,
-			catalog_provider_find(c, slice_of(json_object_get_string(
-							 json_object_array_get_idx(f->order, n)))));
+		to_front(l, f->order[n]);
 }
 
 size_t equivalents_of(const struct catalog *c, const char *model, const struct route *r,
@@ -175,22 +175,10 @@ bool equivalents_are_local(const struct catalog *c, const struct catalog_provide
 	return c->providers_more[p - c->providers].keyless;
 }
 
-bool equivalents_can(const struct catalog *c, const struct route *r, unsigned can)
+bool equivalents_can(const struct route *r, unsigned can)
 {
-	struct json_object *row, *inputs;
-
 	if ((r->target.provider->can & can) != can)
 		return false;
-	if (!r->model)
-		return true;
-	row = c->models_more[r->model - c->models].row;
-	if (can & CAN_TOOLS && !json_member_bool(row, "supports_tools", true))
-		return false;
-	if (!(can & CAN_IMAGES) || !json_object_object_get_ex(row, "input_modalities", &inputs))
-		return true;
-	for (size_t i = 0; i < json_object_array_length(inputs); i++)
-		if (strcmp(json_object_get_string(json_object_array_get_idx(inputs, i)), "image") ==
-			0)
-			return true;
-	return false;
+	return !r->model || ((!(can & CAN_TOOLS) || r->model->takes_tools) &&
+				    (!(can & CAN_IMAGES) || r->model->takes_images));
 }

@@ -25,6 +25,6 @@ const char *equivalents_hint(const struct catalog *c, struct slice id);
 bool equivalents_are_local(const struct catalog *c, const struct catalog_provider *p);
 
 /* Can the model of a route do this (CAN_TOOLS, CAN_IMAGES), as far as is known? */
-bool equivalents_can(const struct catalog *c, const struct route *r, unsigned can);
+bool equivalents_can(const struct route *r, unsigned can);
 
 #endif

@@ -24,11 +24,6 @@ static size_t index_of(const struct catalog *c, const struct catalog_model *m)
 	return (size_t)(m - c->models);
 }
 
-static struct json_object *row_of(const struct catalog *c, const struct catalog_model *m)
-{
-	return c->models_more[index_of(c, m)].row;
-}
-
 static bool is_shown(const struct catalog *c, const struct catalog_model *m, bool all)
 {
 	return !m->hidden && (all || (!m->embedding && !m->gone && catalog_model_server(c, m)));
@@ -96,18 +91,21 @@ static size_t shown_models(const struct catalog *c, bool all, const struct catal
 
 /* ---- pieces of a model ---- */
 
-static void put_modality(struct buf *out, struct json_object *row)
+static void put_modality(struct buf *out, const struct catalog_row *row)
 {
-	static const char *const sides[] = { "input_modalities", "output_modalities" };
+	static const enum catalog_row_member sides[] = { ROW_INPUT, ROW_OUTPUT };
 	struct buf text = { .max_bytes = 4096 };
+	struct json_iter it;
+	struct json_value v;
+	struct slice key;
 
 	for (size_t s = 0; s < 2; s++) {
-		struct json_object *list = listing_member(row, sides[s]);
-
 		buf_str(&text, s ? "->" : "");
-		for (size_t i = 0; i < json_object_array_length(list); i++) {
+		json_iter_init(&it, row->v[sides[s]]);
+		for (size_t i = 0; json_iter_next(&it, &key, &v); i++) {
 			buf_str(&text, i ? "+" : "");
-			buf_str(&text, json_object_get_string(json_object_array_get_idx(list, i)));
+			if (!json_str_decode(v, &text))
+				text.failed = true;
 		}
 	}
 	buf_str(out, "\"modality\":");
@@ -115,67 +113,73 @@ static void put_modality(struct buf *out, struct json_object *row)
 	buf_fini(&text);
 }
 
-static void put_price(struct buf *out, const char *key, struct json_object *row, const char *name)
+static void put_price(struct buf *out, const char *key, struct json_value price)
 {
-	if (!listing_member(row, name))
+	if (!schema_has(price))
 		return;
 	buf_char(out, ',');
-	listing_put(out, key, row, name);
+	listing_put(out, key, price);
 }
 
 /* Nothing is charged for what has no price. */
-static void put_price_or_zero(
-	struct buf *out, const char *key, struct json_object *row, const char *name)
+static void put_price_or_zero(struct buf *out, const char *key, struct json_value price)
 {
-	if (listing_member(row, name))
-		listing_put(out, key, row, name);
+	if (schema_has(price))
+		listing_put(out, key, price);
 	else
 		listing_put_text(out, key, "0");
 }
 
-static void put_prices(struct buf *out, struct json_object *row)
+static void put_override(struct buf *out, struct json_value step)
 {
-	put_price(out, "prompt", row, "price_prompt_usd_per_token");
-	put_price(out, "completion", row, "price_completion_usd_per_token");
-	put_price(out, "input_cache_read", row, "price_cache_read");
-	put_price(out, "input_cache_write", row, "price_cache_write");
+	listing_put(out, "min_prompt_tokens", json_get(step, "min_prompt_tokens"));
+	put_price(out, "prompt", json_get(step, "price_prompt_usd_per_token"));
+	put_price(out, "completion", json_get(step, "price_completion_usd_per_token"));
+	put_price(out, "input_cache_read", json_get(step, "price_cache_read"));
+	put_price(out, "input_cache_write", json_get(step, "price_cache_write"));
 }
 
 /* With discount when the schema of section 15 wants it. */
-static void put_pricing(struct buf *out, struct json_object *row, bool discount)
+static void put_pricing(struct buf *out, const struct catalog_row *row, bool discount)
 {
-	struct json_object *overrides = listing_member(row, "overrides");
+	struct json_value overrides = row->v[ROW_OVERRIDES], step;
+	struct json_iter it;
+	struct slice key;
 
 	buf_str(out, "\"pricing\":{");
-	put_price_or_zero(out, "request", row, "price_request");
+	put_price_or_zero(out, "request", row->v[ROW_PRICE_REQUEST]);
 	buf_char(out, ',');
-	put_price_or_zero(out, "image", row, "price_image");
+	put_price_or_zero(out, "image", row->v[ROW_PRICE_IMAGE]);
 	buf_str(out, ",\"web_search\":\"0\",");
-	put_price_or_zero(out, "internal_reasoning", row, "price_reasoning");
+	put_price_or_zero(out, "internal_reasoning", row->v[ROW_PRICE_REASONING]);
 	if (discount)
 		buf_str(out, ",\"discount\":0");
-	put_prices(out, row);
-	if (overrides)
+	put_price(out, "prompt", row->v[ROW_PRICE_PROMPT]);
+	put_price(out, "completion", row->v[ROW_PRICE_COMPLETION]);
+	put_price(out, "input_cache_read", row->v[ROW_PRICE_CACHE_READ]);
+	put_price(out, "input_cache_write", row->v[ROW_PRICE_CACHE_WRITE]);
+	if (schema_has(overrides)) {
 		buf_str(out, ",\"overrides\":[");
-	for (size_t i = 0; overrides && i < json_object_array_length(overrides); i++) {
-		struct json_object *o = json_object_array_get_idx(overrides, i);
-
-		buf_str(out, i ? ",{" : "{");
-		listing_put(out, "min_prompt_tokens", o, "min_prompt_tokens");
-		put_prices(out, o);
-		buf_char(out, '}');
+		json_iter_init(&it, overrides);
+		for (size_t i = 0; json_iter_next(&it, &key, &step); i++) {
+			buf_str(out, i ? ",{" : "{");
+			put_override(out, step);
+			buf_char(out, '}');
+		}
+		buf_char(out, ']');
 	}
-	buf_str(out, overrides ? "]}" : "}");
+	buf_char(out, '}');
 }
 
-static void put_parameters(struct buf *out, const struct catalog_model *m, struct json_object *row)
+static void put_parameters(
+	struct buf *out, const struct catalog_model *m, const struct catalog_row *row)
 {
 	buf_str(out, "\"supported_parameters\":[");
 	if (!m->embedding)
 		buf_str(out, "\"max_tokens\",\"temperature\"");
-	if (listing_is_true(row, "supports_tools"))
+	if (json_is_true(row->v[ROW_TOOLS]))
 		buf_str(out, ",\"tools\",\"tool_choice\"");
-	if (listing_is_true(row, "supports_reasoning"))
+	if (json_is_true(row->v[ROW_REASONING]))
 		buf_str(out, ",\"reasoning\",\"include_reasoning\"");
 	buf_char(out, ']');
 }
@@ -205,7 +209,7 @@ static struct slice author_of(const struct catalog_model *m)
 
 /* ---- GET /models ---- */
 
-static void write_row(const struct catalog_model *m, struct json_object *row, bool is_free,
+static void write_row(const struct catalog_model *m, const struct catalog_row *row, bool is_free,
 	int preferred, struct buf *out)
 {
 	buf_char(out, '{');
@@ -217,23 +221,23 @@ static void write_row(const struct catalog_model *m, struct json_object *row, bo
 	buf_char(out, ',');
 	put_name(out, "name", m);
 	buf_char(out, ',');
-	listing_put(out, "created", row, "created");
+	listing_put(out, "created", row->v[ROW_CREATED]);
 	buf_char(out, ',');
-	listing_put(out, "description", row, "description");
+	listing_put(out, "description", row->v[ROW_DESCRIPTION]);
 	buf_char(out, ',');
-	listing_put(out, "context_length", row, "context_length");
+	listing_put(out, "context_length", row->v[ROW_CONTEXT_LENGTH]);
 	buf_str(out, ",\"architecture\":{");
 	put_modality(out, row);
 	buf_char(out, ',');
-	listing_put(out, "input_modalities", row, "input_modalities");
+	listing_put(out, "input_modalities", row->v[ROW_INPUT]);
 	buf_char(out, ',');
-	listing_put(out, "output_modalities", row, "output_modalities");
+	listing_put(out, "output_modalities", row->v[ROW_OUTPUT]);
 	buf_str(out, ",\"tokenizer\":\"Other\",\"instruct_type\":null},");
 	put_pricing(out, row, false);
 	buf_str(out, ",\"top_provider\":{");
-	listing_put(out, "context_length", row, "context_length");
+	listing_put(out, "context_length", row->v[ROW_CONTEXT_LENGTH]);
 	buf_char(out, ',');
-	listing_put(out, "max_completion_tokens", row, "max_output");
+	listing_put(out, "max_completion_tokens", row->v[ROW_MAX_OUTPUT]);
 	buf_str(out, ",\"is_moderated\":false},\"per_request_limits\":null,");
 	put_parameters(out, m, row);
 	buf_str(out, ",\"default_parameters\":{},");
@@ -247,7 +251,10 @@ static void write_row(const struct catalog_model *m, struct json_object *row, bo
 
 static void write_model(const struct catalog *c, const struct catalog_model *m, struct buf *out)
 {
-	write_row(m, row_of(c, m), m->free, c->models_more[index_of(c, m)].preferred, out);
+	struct catalog_row row;
+
+	catalog_row_of(c, m, &row);
+	write_row(m, &row, m->free, c->models_more[index_of(c, m)].preferred, out);
 }
 
 /* Before all others, and without a word on its price in its name (section 13.4). */
@@ -255,7 +262,7 @@ static void write_auto(const struct auto_model *a, struct buf *out)
 {
 	const struct catalog_model m = { .id = a->id, .name = a->name };
 
-	write_row(&m, a->row, a->free, -1, out);
+	write_row(&m, &a->row, a->free, -1, out);
 }
 
 /* A listing is bounded by the catalogue, not by a peer: let it be as large as it must. */
@@ -313,40 +320,6 @@ enum err_code catalog_write_model(
 
 /* ---- GET /providers ---- */
 
-static void put_policy(struct buf *out, const char *key, struct json_object *listing)
-{
-	static const char *const optional[][2] = { { "termsOfServiceURL", "terms_of_service_url" },
-		{ "privacyPolicyURL", "privacy_policy_url" },
-		{ "retentionDays", "retention_days" } };
-	struct json_object *policy = listing_member(listing, "data_policy");
-
-	buf_json_cstr(out, key);
-	buf_str(out, ":{");
-	/* What is not known counts as the worse case. */
-	listing_put_switch(out, "training", json_member_bool(policy, "training", true));
-	buf_char(out, ',');
-	listing_put_switch(
-		out, "retainsPrompts", json_member_bool(policy, "retains_prompts", true));
-	buf_char(out, ',');
-	listing_put_switch(out, "canPublish", json_member_bool(policy, "can_publish", false));
-	for (size_t i = 0; i < sizeof(optional) / sizeof(optional[0]); i++)
-		if (listing_member(policy, optional[i][1])) {
-			buf_char(out, ',');
-			listing_put(out, optional[i][0], policy, optional[i][1]);
-		}
-	buf_char(out, '}');
-}
-
-static void put_place(struct buf *out, struct json_object *listing)
-{
-	listing_put_text(out, "headquarters", json_member_str(listing, "headquarters", "Unknown"));
-	buf_str(out, ",\"datacenters\":");
-	if (listing_member(listing, "datacenters"))
-		listing_put_value(out, listing_member(listing, "datacenters"));
-	else
-		buf_str(out, "[]");
-}
-
 static const struct catalog_provider_more *more_of(
 	const struct catalog *c, const struct catalog_provider *p)
 {
@@ -368,7 +341,7 @@ static void write_provider(
 	static const char *const switches[][2] = { { "hasCompletions", "has_completions" },
 		{ "isAbortable", "is_abortable" }, { "moderationRequired", "moderation_required" },
 		{ "isMultipartSupported", "is_multipart_supported" } };
-	struct json_object *listing = more_of(c, p)->listing;
+	struct json_value listing = more_of(c, p)->listing;
 
 	buf_char(out, '{');
 	put_provider_names(out, p);
@@ -377,22 +350,22 @@ static void write_provider(
 	buf_char(out, ',');
 	listing_put_text(out, "baseUrl", more_of(c, p)->file_url);
 	buf_char(out, ',');
-	put_policy(out, "dataPolicy", listing);
+	listing_put_policy(out, "dataPolicy", listing);
 	buf_char(out, ',');
-	put_place(out, listing);
+	listing_put_place(out, listing);
 	buf_char(out, ',');
 	listing_put_switch(out, "hasChatCompletions", p->provider != NULL);
 	for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++) {
 		buf_char(out, ',');
 		listing_put_switch(
-			out, switches[i][0], listing && listing_is_true(listing, switches[i][1]));
+			out, switches[i][0], listing_is_on(listing, switches[i][1], false));
 	}
 	/* False until callers can store keys of their own. */
 	buf_str(out, ",\"byokEnabled\":false,\"editors\":[],\"owners\":[],"
 		     "\"ignoredProviderModels\":[],");
 	listing_put_text(out, "adapterName", p->dialect);
 	buf_char(out, ',');
-	listing_put(out, "statusPageUrl", listing, "status_page_url");
+	listing_put(out, "statusPageUrl", json_get(listing, "status_page_url"));
 	buf_char(out, '}');
 }
 
@@ -447,15 +420,14 @@ static const char *short_name(const char *name)
 }
 
 /* The members that a model and the model inside its endpoint share. */
-static void put_base(struct buf *out, const struct catalog *c, const struct catalog_model *m)
+static void put_base(struct buf *out, const struct catalog *c, const struct catalog_model *m,
+	const struct catalog_row *row)
 {
-	struct json_object *row = row_of(c, m);
-
 	listing_put_text(out, "slug", m->id);
 	buf_str(out, ",\"hf_slug\":null,");
 	put_iso(out, "updated_at", c, 0);
 	buf_char(out, ',');
-	put_iso(out, "created_at", c, json_object_get_int64(listing_member(row, "created")));
+	put_iso(out, "created_at", c, schema_count(row->v[ROW_CREATED]));
 	buf_str(out, ",\"hf_updated_at\":null,");
 	put_name(out, "name", m);
 	buf_char(out, ',');
@@ -463,13 +435,13 @@ static void put_base(struct buf *out, const struct catalog *c, const struct cata
 	buf_str(out, ",\"author\":");
 	buf_json_str(out, author_of(m));
 	buf_char(out, ',');
-	listing_put(out, "description", row, "description");
+	listing_put(out, "description", row->v[ROW_DESCRIPTION]);
 	buf_str(out, ",\"model_version_group_id\":null,");
-	listing_put(out, "context_length", row, "context_length");
+	listing_put(out, "context_length", row->v[ROW_CONTEXT_LENGTH]);
 	buf_char(out, ',');
-	listing_put(out, "input_modalities", row, "input_modalities");
+	listing_put(out, "input_modalities", row->v[ROW_INPUT]);
 	buf_char(out, ',');
-	listing_put(out, "output_modalities", row, "output_modalities");
+	listing_put(out, "output_modalities", row->v[ROW_OUTPUT]);
 	buf_char(out, ',');
 	listing_put_switch(out, "has_text_output", !m->embedding);
 	buf_str(out, ",\"group\":\"Other\",\"instruct_type\":null,\"default_system\":null,"
@@ -480,9 +452,9 @@ static void put_base(struct buf *out, const struct catalog *c, const struct cata
 }
 
 static void put_endpoint(struct buf *out, const struct catalog *c, const struct catalog_model *m,
-	const struct catalog_provider *p)
+	const struct catalog_row *row, const struct catalog_provider *p)
 {
-	struct json_object *row = row_of(c, m), *listing = more_of(c, p)->listing;
+	struct json_value listing = more_of(c, p)->listing;
 	const char *native = p == m->provider ? m->native_id : m->id;
 
 	buf_str(out, "{\"id\":");
@@ -490,9 +462,9 @@ static void put_endpoint(struct buf *out, const struct catalog *c, const struct 
 	buf_char(out, ',');
 	listing_put_text(out, "name", m->name);
 	buf_char(out, ',');
-	listing_put(out, "context_length", row, "context_length");
+	listing_put(out, "context_length", row->v[ROW_CONTEXT_LENGTH]);
 	buf_str(out, ",\"model\":{");
-	put_base(out, c, m);
+	put_base(out, c, m, row);
 	buf_str(out, "},");
 	listing_put_text(out, "model_variant_slug", m->id);
 	buf_char(out, ',');
@@ -514,30 +486,30 @@ static void put_endpoint(struct buf *out, const struct catalog *c, const struct 
 	buf_char(out, ',');
 	listing_put_switch(out, "is_free", m->free);
 	buf_char(out, ',');
-	listing_put_switch(out, "can_abort", listing && listing_is_true(listing, "is_abortable"));
+	listing_put_switch(out, "can_abort", listing_is_on(listing, "is_abortable", false));
 	buf_str(out, ",\"max_prompt_tokens\":null,");
-	listing_put(out, "max_completion_tokens", row, "max_output");
+	listing_put(out, "max_completion_tokens", row->v[ROW_MAX_OUTPUT]);
 	buf_str(out, ",\"max_prompt_images\":null,\"max_tokens_per_image\":null,");
 	put_parameters(out, m, row);
 	buf_str(out, ",\"is_byok\":false,");
-	listing_put_switch(out, "moderation_required",
-		listing && listing_is_true(listing, "moderation_required"));
+	listing_put_switch(
+		out, "moderation_required", listing_is_on(listing, "moderation_required", false));
 	buf_char(out, ',');
-	put_policy(out, "data_policy", listing);
+	listing_put_policy(out, "data_policy", listing);
 	buf_char(out, ',');
 	put_pricing(out, row, true);
 	buf_str(out, ",\"variable_pricings\":[],\"is_hidden\":false,\"is_deranked\":false,");
 	listing_put_switch(out, "is_disabled", !catalog_model_server(c, m));
 	buf_char(out, ',');
-	listing_put(out, "supports_tool_parameters", row, "supports_tools");
+	listing_put(out, "supports_tool_parameters", row->v[ROW_TOOLS]);
 	buf_char(out, ',');
-	listing_put(out, "supports_reasoning", row, "supports_reasoning");
+	listing_put(out, "supports_reasoning", row->v[ROW_REASONING]);
 	buf_char(out, ',');
-	listing_put_switch(out, "supports_multipart",
-		listing && listing_is_true(listing, "is_multipart_supported"));
+	listing_put_switch(
+		out, "supports_multipart", listing_is_on(listing, "is_multipart_supported", false));
 	buf_str(out, ",\"limit_rpm\":null,\"limit_rpd\":null,\"limit_rpm_cf\":null,");
 	listing_put_switch(
-		out, "has_completions", listing && listing_is_true(listing, "has_completions"));
+		out, "has_completions", listing_is_on(listing, "has_completions", false));
 	buf_char(out, ',');
 	listing_put_switch(out, "has_chat_completions", p->provider && !m->embedding);
 	buf_str(out, ",\"features\":{},\"provider_region\":null}");
@@ -554,10 +526,13 @@ static size_t write_group(
 	if (n)
 		qsort_r(models, n, sizeof(models[0]), by_name, NULL);
 	for (size_t i = 0; i < n; i++) {
+		struct catalog_row row;
+
+		catalog_row_of(c, models[i], &row);
 		buf_str(out, i ? ",{" : "{");
-		put_base(out, c, models[i]);
+		put_base(out, c, models[i], &row);
 		buf_str(out, ",\"endpoint\":");
-		put_endpoint(out, c, models[i], p);
+		put_endpoint(out, c, models[i], &row, p);
 		buf_char(out, '}');
 	}
 	free(models);
@@ -575,16 +550,16 @@ void catalog_write_models_by_provider(const struct catalog *c, bool all, struct 
 	for (size_t i = 0; i < n; i++) {
 		struct buf group = { .max_bytes = TEXT_MAX };
 		size_t served = write_group(c, list[i], all, &group);
-		struct json_object *listing = more_of(c, list[i])->listing;
+		struct json_value listing = more_of(c, list[i])->listing;
 
 		out->failed = out->failed || !buf_ok(&group);
 		if (served) {
 			buf_str(out, providers ? ",{" : "{");
 			put_provider_names(out, list[i]);
 			buf_char(out, ',');
-			put_policy(out, "dataPolicy", listing);
+			listing_put_policy(out, "dataPolicy", listing);
 			buf_char(out, ',');
-			put_place(out, listing);
+			listing_put_place(out, listing);
 			buf_str(out, ",\"models\":[");
 			buf_slice_append(out, buf_slice(&group));
 			buf_str(out, "]}");

@@ -1,46 +1,43 @@
 #include "gateway/listing_row.h"
 
-struct json_object *listing_member(struct json_object *o, const char *name)
+void listing_put_value(struct buf *out, struct json_value v)
 {
-	struct json_object *v = NULL;
+	struct buf room = { 0 };
+	struct json_iter it;
+	struct json_value inner;
+	struct slice key;
 
-	json_object_object_get_ex(o, name, &v);
-	return v;
-}
-
-/* Not json_write(): json-c keeps the text inside the object it prints, and a catalogue is shared
- * by threads. */
-void listing_put_value(struct buf *out, struct json_object *v)
-{
-	switch (json_object_get_type(v)) {
-	case json_type_string:
-		buf_json_cstr(out, json_object_get_string(v));
+	switch (v.kind) {
+	case JSON_STRING: /* spelled our way, whatever the file's */
+		buf_json_str(out, json_str_text(v, &room));
+		out->failed = out->failed || !buf_ok(&room);
+		buf_fini(&room);
 		break;
-	case json_type_int:
-		buf_int(out, json_object_get_int64(v));
+	case JSON_NUMBER:
+	case JSON_BOOL:
+		buf_slice_append(out, v.raw);
 		break;
-	case json_type_boolean:
-		buf_str(out, json_object_get_boolean(v) ? "true" : "false");
-		break;
-	case json_type_array:
+	case JSON_ARRAY:
 		buf_char(out, '[');
-		for (size_t i = 0; i < json_object_array_length(v); i++) {
+		json_iter_init(&it, v);
+		for (size_t i = 0; json_iter_next(&it, &key, &inner); i++) {
 			buf_str(out, i ? "," : "");
-			listing_put_value(out, json_object_array_get_idx(v, i));
+			listing_put_value(out, inner);
 		}
 		buf_char(out, ']');
 		break;
-	default: /* rows hold no other kinds where a listing looks */
+	case JSON_ABSENT:
+	case JSON_NULL:
+	case JSON_OBJECT: /* rows hold none where a listing looks */
 		buf_str(out, "null");
 	}
 }
 
-/* A member of a checked row, as JSON; null when absent. */
-void listing_put(struct buf *out, const char *key, struct json_object *row, const char *name)
+void listing_put(struct buf *out, const char *key, struct json_value v)
 {
 	buf_json_cstr(out, key);
 	buf_char(out, ':');
-	listing_put_value(out, listing_member(row, name));
+	listing_put_value(out, v);
 }
 
 void listing_put_text(struct buf *out, const char *key, const char *value)
@@ -56,7 +53,51 @@ void listing_put_switch(struct buf *out, const char *key, bool value)
 	buf_str(out, value ? ":true" : ":false");
 }
 
-bool listing_is_true(struct json_object *row, const char *name)
+bool listing_is_on(struct json_value o, const char *name, bool otherwise)
 {
-	return json_object_get_boolean(listing_member(row, name));
+	struct json_value v = json_get(o, name);
+
+	return schema_has(v) ? json_is_true(v) : otherwise;
+}
+
+void listing_put_policy(struct buf *out, const char *key, struct json_value listing)
+{
+	static const char *const optional[][2] = { { "termsOfServiceURL", "terms_of_service_url" },
+		{ "privacyPolicyURL", "privacy_policy_url" },
+		{ "retentionDays", "retention_days" } };
+	struct json_value policy = json_get(listing, "data_policy");
+
+	buf_json_cstr(out, key);
+	buf_str(out, ":{");
+	/* What is not known counts as the worse case. */
+	listing_put_switch(out, "training", listing_is_on(policy, "training", true));
+	buf_char(out, ',');
+	listing_put_switch(out, "retainsPrompts", listing_is_on(policy, "retains_prompts", true));
+	buf_char(out, ',');
+	listing_put_switch(out, "canPublish", listing_is_on(policy, "can_publish", false));
+	for (size_t i = 0; i < sizeof(optional) / sizeof(optional[0]); i++) {
+		struct json_value v = json_get(policy, optional[i][1]);
+
+		if (!schema_has(v))
+			continue;
+		buf_char(out, ',');
+		listing_put(out, optional[i][0], v);
+	}
+	buf_char(out, '}');
+}
+
+void listing_put_place(struct buf *out, struct json_value listing)
+{
+	struct json_value where = json_get(listing, "headquarters"),
+			  centers = json_get(listing, "datacenters");
+
+	if (schema_has(where))
+		listing_put(out, "headquarters", where);
+	else
+		listing_put_text(out, "headquarters", "Unknown");
+	buf_str(out, ",\"datacenters\":");
+	if (schema_has(centers))
+		listing_put_value(out, centers);
+	else
+		buf_str(out, "[]");
 }

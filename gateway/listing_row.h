@@ -5,16 +5,18 @@
 #ifndef GATEWAY_LISTING_ROW_H
 #define GATEWAY_LISTING_ROW_H
 
-#include "base/json.h"
+#include "gateway/schema.h"
 
-/* A member of a row; NULL when absent or null. */
-struct json_object *listing_member(struct json_object *o, const char *name);
-bool listing_is_true(struct json_object *row, const char *name);
-
-/* Append a value; "key": and a member of the row, null when absent; "key": and a text, a switch. */
-void listing_put_value(struct buf *out, struct json_object *v);
-void listing_put(struct buf *out, const char *key, struct json_object *row, const char *name);
+/* Append a value; "key": and a value, null when absent; "key": and a text, a switch. */
+void listing_put_value(struct buf *out, struct json_value v);
+void listing_put(struct buf *out, const char *key, struct json_value v);
 void listing_put_text(struct buf *out, const char *key, const char *value);
 void listing_put_switch(struct buf *out, const char *key, bool value);
+
+/* Of what providers.json says of a provider: a switch that it may leave out; "key": and its policy
+ * for data; where it is. */
+bool listing_is_on(struct json_value listing, const char *name, bool otherwise);
+void listing_put_policy(struct buf *out, const char *key, struct json_value listing);
+void listing_put_place(struct buf *out, struct json_value listing);
 
 #endif

@@ -13,9 +13,8 @@ static bool is_digit(char ch)
 
 static bool is_suffix(const struct catalog *c, struct slice word)
 {
-	for (size_t i = 0; i < json_object_array_length(c->router_suffixes); i++)
-		if (slice_is_nocase(word, json_object_get_string(json_object_array_get_idx(
-						  c->router_suffixes, i))))
+	for (size_t i = 0; c->router_suffixes[i]; i++)
+		if (slice_is_nocase(word, c->router_suffixes[i]))
 			return true;
 	return false;
 }

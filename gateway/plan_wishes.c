@@ -90,7 +90,7 @@ static bool able(const struct pick *k)
 	quirks_for_model(r->target.quirks, r->target.native_id, &q);
 	if (k->w->schema && q.formats != FORMATS_ALL && q.formats != FORMATS_OBJECT_SCHEMA)
 		return false;
-	return equivalents_can(k->ask->catalog, r, can);
+	return equivalents_can(r, can);
 }
 
 static bool exceeds(int64_t price, int64_t most)

@@ -12,7 +12,16 @@ const char *const prices_members[] = { "price_prompt_usd_per_token",
 	"price_completion_usd_per_token", "price_cache_read", "price_cache_write",
 	"price_cache_write_1h", "price_reasoning", "price_request", "price_image", NULL };
 
-/* ---- comparing ---- */
+#define ROW_DEPTH 64 /* of a file, in which a row stands */
+
+/* ---- rows ---- */
+
+struct json_object *prices_row(const struct catalog *c, const struct catalog_model *m)
+{
+	struct json_object *row;
+
+	return json_read(c->models_more[m - c->models].row.raw, ROW_DEPTH, &row, NULL) ? NULL : row;
+}
 
 static int64_t amount(struct json_object *row, const char *name)
 {

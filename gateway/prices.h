@@ -78,6 +78,9 @@ MUST_CHECK enum err_code prices_load_base(
 /* The members of a row that are prices, in the order to show them; ends with NULL. */
 extern const char *const prices_members[];
 
+/* The row of a model as a tree; free it with json_object_put(). NULL without memory. */
+struct json_object *prices_row(const struct catalog *c, const struct catalog_model *m);
+
 /* Do two rows have the same prices, however they are written? */
 bool prices_are_same(struct json_object *a, struct json_object *b);
 

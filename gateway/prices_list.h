@@ -11,6 +11,7 @@
 #ifndef GATEWAY_PRICES_LIST_H
 #define GATEWAY_PRICES_LIST_H
 
+#include "base/json.h"
 #include "gateway/catalog_data.h"
 
 struct prices_list {

@@ -50,11 +50,6 @@ static void forget(struct json_object *by_id, const char *id)
 		json_object_object_del(by_id, key);
 }
 
-static struct json_object *row_of(const struct prices_plan *plan, const struct catalog_model *m)
-{
-	return plan->base->models_more[m - plan->base->models].row;
-}
-
 static const char *source_of(const struct prices_plan *plan, const struct catalog_model *m)
 {
 	return plan->base->models_more[m - plan->base->models].source;
@@ -73,8 +68,13 @@ enum err_code prices_plan_init(
 	for (size_t i = 0; i < base->model_count; i++) {
 		const struct catalog_model *m = &base->models[i];
 
-		if (source_of(plan, m)[0])
-			keep(plan->models, m->id, json_object_get(row_of(plan, m)));
+		if (source_of(plan, m)[0]) {
+			struct json_object *row = prices_row(base, m);
+
+			if (!row)
+				return no_memory(e);
+			keep(plan->models, m->id, row);
+		}
 		if (m->gone)
 			keep(plan->gone, m->id, json_object_new_string(m->id));
 	}
@@ -146,16 +146,19 @@ static enum err_code update(struct prices_plan *plan, const struct catalog_provi
 	if (m->free || !json_object_object_get_ex(offer, prices_members[0], NULL) ||
 		(m->provider != p && strcmp(said, m->provider->slug) == 0))
 		return ERR_OK;
-	row = now ? now : row_of(plan, m);
-	made = updated(plan, row, offer, p, m->provider == p);
-	if (!made)
-		return no_memory(e);
-	if (prices_are_same(row, made)) {
+	row = now ? json_object_get(now) : prices_row(plan->base, m);
+	made = row ? updated(plan, row, offer, p, m->provider == p) : NULL;
+	if (!made) {
+		rc = no_memory(e);
+	} else if (prices_are_same(row, made)) {
 		json_object_put(made);
-		return ERR_OK;
+		rc = ERR_OK;
+	} else {
+		rc = note(plan, (struct prices_change){ PRICES_CHANGED, m->id, p->slug, row, made },
+			e);
+		keep(plan->models, m->id, made);
 	}
-	rc = note(plan, (struct prices_change){ PRICES_CHANGED, m->id, p->slug, row, made }, e);
-	keep(plan->models, m->id, made);
+	json_object_put(row);
 	return rc;
 }
 

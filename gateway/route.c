@@ -265,10 +265,8 @@ static const struct catalog_provider *by_pattern(
 		if (has_author != (strchr(pattern->match, '/') != NULL) ||
 			(pattern->tag && !has_tag(name)) || !matches(pattern->match, name))
 			continue;
-		for (size_t k = 0; k < json_object_array_length(pattern->providers); k++) {
-			const char *slug = json_object_get_string(
-				json_object_array_get_idx(pattern->providers, k));
-			const struct catalog_provider *p = catalog_provider_find(c, slice_of(slug));
+		for (size_t k = 0; pattern->providers[k]; k++) {
+			const struct catalog_provider *p = pattern->providers[k];
 
 			if (p->configured)
 				return p;

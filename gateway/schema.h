@@ -3,12 +3,12 @@
  * Every member must have a row and the right kind; every row marked required must be there.
  * So a misspelt member is an error at start, not a price of nothing.
  *
- * Ownership: values are lent by the tree. Pure; threads: any.
+ * Ownership: values are lent by the text, which was validated (json_file.h). Pure; threads: any.
  */
 #ifndef GATEWAY_SCHEMA_H
 #define GATEWAY_SCHEMA_H
 
-#include "base/json.h"
+#include "base/json_scan.h"
 
 #define SCHEMA_ROWS_MAX 32
 
@@ -35,16 +35,32 @@ struct schema_place {
 	const char *file;
 	const char *list; /* NULL = the file's outermost object */
 	size_t index;
-	const char *id; /* NULL while unknown */
+	struct slice id; /* empty while unknown */
 };
 
-/* Fills values[i] for rows[i]; NULL when absent or null. At most SCHEMA_ROWS_MAX rows. While place
- * has no id, the first row's text becomes it. ERR_CONF. */
-MUST_CHECK enum err_code schema_read(const struct schema_row *rows, size_t n, struct json_object *o,
-	struct schema_place *place, struct json_object **values, struct err *e);
+/* Fills values[i] for rows[i]; JSON_NULL only where a row may be null. At most SCHEMA_ROWS_MAX
+ * rows. While place has no id, the first row's text becomes it. ERR_CONF. */
+MUST_CHECK enum err_code schema_read(const struct schema_row *rows, size_t n, struct json_value o,
+	struct schema_place *place, struct json_value *values, struct err *e);
+
+/* The same of an object that was checked before. */
+void schema_take(
+	const struct schema_row *rows, size_t n, struct json_value o, struct json_value *values);
+
+/* Does it say something: is it neither absent nor null? */
+static inline bool schema_has(struct json_value v)
+{
+	return v.kind > JSON_NULL;
+}
+
+/* The figure of a SCHEMA_COUNT; 0 when it says nothing. */
+int64_t schema_count(struct json_value v);
 
 /* Fails with ERR_CONF about a member of the object at place. */
 MUST_CHECK enum err_code schema_fail(
 	const struct schema_place *place, const char *member, const char *what, struct err *e);
+/* The same about a member by its key, as it is written. */
+MUST_CHECK enum err_code schema_fail_key(
+	const struct schema_place *place, struct slice key, const char *what, struct err *e);
 
 #endif

@@ -21,11 +21,6 @@ static enum err_code no_memory(struct err *e)
 	return err_set(e, ERR_NO_MEMORY, "no memory for %s", SELFTEST_FILE);
 }
 
-static const char *text(struct json_object *o)
-{
-	return json_object_get_string(o);
-}
-
 /* ---- reading ---- */
 
 enum { F_VERSION, F_DATE, F_UNTIL, F_SECRET, F_PROVIDERS, F_MODELS, F_COUNT };
@@ -69,12 +64,48 @@ static struct catalog_provider *provider_called(
 	return NULL;
 }
 
-static enum err_code read_providers(struct catalog *c, struct json_object *const *f,
-	const char *file, size_t *count, struct err *e)
+static enum err_code read_provider(struct catalog *c, size_t i, struct json_value row,
+	const struct quirks *quirks, struct schema_place *place, struct err *e)
 {
-	size_t n = json_object_array_length(f[F_PROVIDERS]);
+	struct json_value v[P_COUNT];
+	enum err_code rc = schema_read(provider_rows, P_COUNT, row, place, v, e);
+	const char *url, *why;
+
+	if (rc)
+		return rc;
+	url = catalog_keep_str(c, v[P_BASE_URL]);
+	if (!json_str_is(v[P_SLUG].raw, selftest_slugs[i]) ||
+		catalog_provider_spelled(c, v[P_SLUG]))
+		return schema_fail(place, "slug", "is no name for it", e);
+	if (!slice_starts(slice_of(url), URL_PREFIX) || !catalog_url_is_good(slice_of(url), &why))
+		return schema_fail(place, "base_url", "must begin with " URL_PREFIX, e);
+	first_provider(c)[i] = (struct catalog_provider){ .slug = selftest_slugs[i],
+		.name = "Self-test",
+		.base_url = url,
+		.chat_path = "/chat/completions",
+		.models_path = "",
+		.embed_path = "",
+		.auth = "bearer",
+		.dialect = "openai",
+		.key_names = "",
+		.provider = provider_named("openai"),
+		.quirks = quirks,
+		.configured = true };
+	c->providers_more[c->provider_count + i] =
+		(struct catalog_provider_more){ .file_url = "", .list_path = "", .list_url = "" };
+	return ERR_OK;
+}
+
+static enum err_code read_providers(struct catalog *c, const struct json_value *f, const char *file,
+	size_t *count, struct err *e)
+{
+	struct schema_place place = { .file = file, .list = "providers" };
+	size_t n = catalog_length(f[F_PROVIDERS]);
+	const char *secret = catalog_keep_str(c, f[F_SECRET]);
 	struct quirks *quirks = catalog_keep(c, sizeof(*quirks));
-	const char *why;
+	struct json_iter it;
+	struct json_value row;
+	struct slice key;
 
 	*count = 0;
 	if (!quirks)
@@ -84,62 +115,29 @@ static enum err_code read_providers(struct catalog *c, struct json_object *const
 	if (n > SELFTEST_PROVIDERS || n > CATALOG_PROVIDERS_MAX - c->provider_count)
 		return schema_fail(
 			&(struct schema_place){ .file = file }, "providers", "are too many", e);
-	for (size_t i = 0; i < n; i++) {
-		struct schema_place place = { file, "providers", i, NULL };
-		struct json_object *v[P_COUNT];
-		enum err_code rc = schema_read(provider_rows, P_COUNT,
-			json_object_array_get_idx(f[F_PROVIDERS], i), &place, v, e);
+	json_iter_init(&it, f[F_PROVIDERS]);
+	for (size_t i = 0; json_iter_next(&it, &key, &row); i++) {
+		enum err_code rc;
 
+		place.index = i;
+		place.id = SLICE("");
+		rc = read_provider(c, i, row, quirks, &place, e);
 		if (rc)
 			return rc;
-		if (strcmp(text(v[P_SLUG]), selftest_slugs[i]) != 0 ||
-			catalog_provider_find(c, slice_of(text(v[P_SLUG]))))
-			return schema_fail(&place, "slug", "is no name for it", e);
-		if (!slice_starts(slice_of(text(v[P_BASE_URL])), URL_PREFIX) ||
-			!catalog_url_is_good(slice_of(text(v[P_BASE_URL])), &why))
-			return schema_fail(&place, "base_url", "must begin with " URL_PREFIX, e);
-		first_provider(c)[i] = (struct catalog_provider){ .slug = selftest_slugs[i],
-			.name = "Self-test",
-			.base_url = text(v[P_BASE_URL]),
-			.chat_path = "/chat/completions",
-			.models_path = "",
-			.embed_path = "",
-			.auth = "bearer",
-			.dialect = "openai",
-			.api_key = text(f[F_SECRET]),
-			.key_names = "",
-			.provider = provider_named("openai"),
-			.quirks = quirks,
-			.configured = true };
-		c->providers_more[c->provider_count + i] = (struct catalog_provider_more){
-			.file_url = "", .list_path = "", .list_url = ""
-		};
+		first_provider(c)[i].api_key = secret;
 	}
 	*count = n;
 	return ERR_OK;
 }
 
-static enum err_code read_model(struct catalog *c, size_t providers, struct json_object *row,
-	const struct cost_table *prices, struct schema_place *place, struct err *e)
+/* Who has a model: the first is its provider, the others have the same. */
+static enum err_code read_at(struct catalog *c, size_t providers, struct json_value list,
+	struct catalog_model *m, const struct schema_place *place, struct err *e)
 {
-	size_t at = c->model_count + c->selftest_count;
-	struct catalog_model *m = &c->models[at];
-	struct json_object *v[M_COUNT];
-	enum err_code rc = schema_read(model_rows, M_COUNT, row, place, v, e);
+	const char *const *slugs = catalog_keep_strs(c, list);
 
-	if (rc)
-		return rc;
-	*m = (struct catalog_model){ .id = text(v[M_ID]), .name = text(v[M_ID]), .prices = prices };
-	if (!slice_starts(slice_of(m->id), SELFTEST_AUTHOR) || strlen(m->id) >= MODEL_ID_MAX)
-		return schema_fail(place, "id", "must begin with " SELFTEST_AUTHOR, e);
-	m->native_id = NATIVE_ID(m);
-	m->prefill = json_object_get_boolean(v[M_PREFILL]);
-	c->models_more[at] = (struct catalog_model_more){
-		.row = row, .same_first = (uint16_t)c->same_count, .source = ""
-	};
-	for (size_t i = 0; i < json_object_array_length(v[M_AT]); i++) {
-		const struct catalog_provider *p =
-			provider_called(c, providers, text(json_object_array_get_idx(v[M_AT], i)));
+	for (size_t i = 0; slugs && slugs[i]; i++) {
+		const struct catalog_provider *p = provider_called(c, providers, slugs[i]);
 
 		if (!p || i >= SELFTEST_PROVIDERS)
 			return schema_fail(place, "at", "names no provider of the file", e);
@@ -148,14 +146,39 @@ static enum err_code read_model(struct catalog *c, size_t providers, struct json
 			continue;
 		}
 		c->same[c->same_count++] = (struct catalog_same){
-			.model = m, .provider = p, .native_id = m->native_id, .prices = prices
+			.model = m, .provider = p, .native_id = m->native_id, .prices = m->prices
 		};
-		c->models_more[at].same_count++;
+		c->models_more[m - c->models].same_count++;
 	}
-	if (!m->provider)
-		return schema_fail(place, "at", "names nobody", e);
-	c->selftest_count++;
-	return ERR_OK;
+	return m->provider ? ERR_OK : schema_fail(place, "at", "names nobody", e);
+}
+
+static enum err_code read_model(struct catalog *c, size_t providers, struct json_value row,
+	const struct cost_table *prices, struct schema_place *place, struct err *e)
+{
+	size_t at = c->model_count + c->selftest_count;
+	struct catalog_model *m = &c->models[at];
+	struct json_value v[M_COUNT];
+	enum err_code rc = schema_read(model_rows, M_COUNT, row, place, v, e);
+
+	if (rc)
+		return rc;
+	*m = (struct catalog_model){ .id = catalog_keep_str(c, v[M_ID]),
+		.prices = prices,
+		.takes_tools = true,
+		.takes_images = true,
+		.prefill = json_is_true(v[M_PREFILL]) };
+	m->name = m->id;
+	if (!slice_starts(slice_of(m->id), SELFTEST_AUTHOR) || strlen(m->id) >= MODEL_ID_MAX)
+		return schema_fail(place, "id", "must begin with " SELFTEST_AUTHOR, e);
+	m->native_id = NATIVE_ID(m);
+	c->models_more[at] = (struct catalog_model_more){
+		.row = row, .same_first = (uint16_t)c->same_count, .source = ""
+	};
+	rc = read_at(c, providers, v[M_AT], m, place, e);
+	if (!rc)
+		c->selftest_count++;
+	return rc;
 }
 
 /* Room for n models behind those of the catalogue is there; not yet for who else has them. */
@@ -172,12 +195,16 @@ static enum err_code make_room(struct catalog *c, size_t n, struct err *e)
 	return ERR_OK;
 }
 
-static enum err_code read_models(struct catalog *c, struct json_object *list, size_t providers,
+static enum err_code read_models(struct catalog *c, struct json_value list, size_t providers,
 	const char *file, struct err *e)
 {
 	const struct cost_offer nothing = { .base = { .prompt = "0", .completion = "0" } };
-	size_t n = json_object_array_length(list);
+	struct schema_place place = { .file = file, .list = "models" };
+	size_t n = catalog_length(list);
 	struct cost_table *prices = catalog_keep(c, sizeof(*prices));
+	struct json_iter it;
+	struct json_value row;
+	struct slice key;
 	enum err_code rc;
 
 	if (n > SELFTEST_MODELS_MAX)
@@ -188,23 +215,23 @@ static enum err_code read_models(struct catalog *c, struct json_object *list, si
 	rc = cost_table_init(prices, &nothing, e);
 	if (!rc)
 		rc = make_room(c, n, e);
-	for (size_t i = 0; !rc && i < n; i++) {
-		struct schema_place place = { file, "models", i, NULL };
-
-		rc = read_model(
-			c, providers, json_object_array_get_idx(list, i), prices, &place, e);
+	json_iter_init(&it, list);
+	for (size_t i = 0; !rc && json_iter_next(&it, &key, &row); i++) {
+		place.index = i;
+		place.id = SLICE("");
+		rc = read_model(c, providers, row, prices, &place, e);
 	}
 	return rc;
 }
 
 void catalog_read_selftest(struct catalog *c, const char *file, int64_t wall_ms)
 {
-	struct json_object *v[F_COUNT];
+	struct json_value v[F_COUNT];
 	size_t providers, same_count = c->same_count;
 	struct err e;
-	enum err_code rc = catalog_open_own(file, file_rows, F_COUNT, &c->selftest_tree, v, &e);
+	enum err_code rc = catalog_open_own(c, file, file_rows, F_COUNT, v, &e);
 
-	if (!rc && (!c->selftest_tree || json_object_get_int64(v[F_UNTIL]) <= wall_ms))
+	if (!rc && schema_count(v[F_UNTIL]) <= wall_ms)
 		return;
 	if (!rc)
 		rc = read_providers(c, v, file, &providers, &e);

@@ -104,6 +104,7 @@ static void write_json(const struct catalog *c, const struct catalog_model *m, s
 {
 	const struct catalog_model_more *more = more_of(c, m);
 	const struct catalog_provider *server = catalog_model_server(c, m);
+	struct json_object *row = prices_row(c, m);
 
 	buf_str(out, "{\"id\":");
 	buf_json_cstr(out, m->id);
@@ -113,17 +114,16 @@ static void write_json(const struct catalog *c, const struct catalog_model *m, s
 	json_out_text(out, "native_id", m->native_id);
 	json_out_text(out, "state", state_of(c, m));
 	buf_printf(out, ",\"free\":%s", m->free ? "true" : "false");
-	buf_printf(out, ",\"context_length\":%" PRId64,
-		json_member_int(more->row, "context_length", 0));
+	buf_printf(out, ",\"context_length\":%" PRId64, json_member_int(row, "context_length", 0));
 	buf_printf(out, ",\"max_output\":%" PRId64, m->max_output);
 	for (size_t i = 0; i < PRICES; i++)
-		json_out_text(
-			out, prices[i].member, json_member_str(more->row, prices[i].member, ""));
+		json_out_text(out, prices[i].member, json_member_str(row, prices[i].member, ""));
 	json_out_text(out, "price_date", more->price_date);
 	json_out_text(out, "price_source", more->source[0] ? more->source : "catalogue");
 	if (m->prices)
 		buf_printf(out, ",\"price_version\":\"%08x\"", m->prices->version);
 	buf_char(out, '}');
+	json_object_put(row);
 }
 
 int models_list(const struct catalog *c, const char *provider, bool all, bool json)
@@ -143,7 +143,7 @@ int models_list(const struct catalog *c, const char *provider, bool all, bool js
 	for (size_t i = 0; i < catalog_model_count(c); i++) {
 		const struct catalog_model *m = catalog_model_at(c, i);
 		const struct catalog_provider *server = catalog_model_server(c, m);
-		struct json_object *row = more_of(c, m)->row;
+		struct json_object *row;
 		char prompt[MODELS_PRICE_SIZE], completion[MODELS_PRICE_SIZE];
 
 		if ((only && m->provider != only && server != only) ||
@@ -155,6 +155,7 @@ int models_list(const struct catalog *c, const char *provider, bool all, bool js
 			any = true;
 			continue;
 		}
+		row = prices_row(c, m);
 		models_price(row, prices[0].member, prompt);
 		models_price(row, prices[1].member, completion);
 		table_cell(&t, server && !m->hidden && !m->gone ? CLI_PLAIN : CLI_DIM, "%s", m->id);
@@ -164,6 +165,7 @@ int models_list(const struct catalog *c, const char *provider, bool all, bool js
 		table_cell(&t, CLI_PLAIN, "%s", completion);
 		table_cell(&t, CLI_PLAIN, "%s", more_of(c, m)->price_date);
 		table_cell(&t, CLI_PLAIN, "%s", state_of(c, m));
+		json_object_put(row);
 	}
 	if (json) {
 		buf_str(&out, any ? "]\n" : "[]\n");
@@ -179,6 +181,7 @@ int models_show(const struct catalog *c, const char *id, bool json)
 	const struct catalog_model *m = models_find(c, id);
 	const struct catalog_model_more *more;
 	const struct catalog_provider *server;
+	struct json_object *row;
 	struct buf out = { 0 };
 
 	if (!m)
@@ -190,6 +193,7 @@ int models_show(const struct catalog *c, const char *id, bool json)
 		return CLI_OK;
 	}
 	more = more_of(c, m);
+	row = prices_row(c, m);
 	server = catalog_model_server(c, m);
 	printf("%s%s%s\n", cli_style(CLI_BOLD), m->id, cli_style(CLI_PLAIN));
 	table_line("name", "%s", m->name);
@@ -197,17 +201,17 @@ int models_show(const struct catalog *c, const char *id, bool json)
 	table_line("state", "%s", state_of(c, m));
 	if (server)
 		table_line("served by", "%s", server->name);
-	table_line(
-		"context", "%" PRId64 " tokens", json_member_int(more->row, "context_length", 0));
+	table_line("context", "%" PRId64 " tokens", json_member_int(row, "context_length", 0));
 	if (m->max_output)
 		table_line("may write", "%" PRId64 " tokens", m->max_output);
 	for (size_t i = 0; i < PRICES; i++) {
 		char price[MODELS_PRICE_SIZE];
 
-		models_price(more->row, prices[i].member, price);
+		models_price(row, prices[i].member, price);
 		if (strcmp(price, "-") != 0)
 			table_line(prices[i].name, "%s for %s", price, prices[i].unit);
 	}
+	json_object_put(row);
 	if (m->prices)
 		table_line("price version", "%08x, of %s, from %s", m->prices->version,
 			more->price_date,
