@@ -51,7 +51,7 @@ all: $(PROGS) ## build every program into build/bin
 help: ## this list
 	@awk -F '## ' '/^[a-z-]+:.*## / { split($$1, t, ":"); printf "  make %-15s %s\n", t[1], $$2 }' Makefile
 
-run: ## start the gateway on 127.0.0.1:$(PORT), data in GATEWAY_HOME (PORT=, GATEWAY_HOME=)
+run: ## start the gateway on 127.0.0.1:8080, data in ./var (PORT=, GATEWAY_HOME=)
 	@conf/packages.sh build run
 	@[ -e '$(B)/bin/tollgate' ] || echo 'Building; the first time this takes a minute or two.'
 	@$(MAKE) --no-print-directory -s $(JOBS) all
