@@ -142,8 +142,18 @@ printf '\n  Stop with Ctrl-C.\n\n'
 
 # ---- until told to stop ----
 
+# A terminal that is closed may tell make alone, who then waits for us: so it is looked at.
+on_terminal=
+[ ! -t 1 ] || on_terminal=yes
 while [ $asked = 0 ] && kill -0 "$server" 2>/dev/null; do
-	wait "$server"
+	if [ -z "$on_terminal" ]; then
+		wait "$server"
+	elif [ -t 1 ]; then
+		sleep 2 9>&- &
+		wait -n "$server" $!
+	else
+		asked=1
+	fi
 done
 [ $asked != 0 ] || die "lighttpd ended by itself (its reason is above)"
 

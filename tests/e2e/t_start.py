@@ -1,6 +1,7 @@
 """What `make run` does once the programs are built: conf/run.sh, in folders with blanks in their
 names, since a clone may stand anywhere."""
 
+import os
 import re
 import shutil
 import signal
@@ -16,7 +17,7 @@ READY = "Stop with Ctrl-C."
 class Run:
     """conf/run.sh, begun. Its text is what a user sees."""
 
-    def __init__(self, site, home, port=0, **settings):
+    def __init__(self, site, home, port=0, terminal=None, **settings):
         base = site.place.dir
         self.home, self.port = base / home, port or free_port()
         self.out = base / "log" / f"start-{self.port}.log"
@@ -27,12 +28,14 @@ class Run:
             site.place.give(programs.parent)
         env = {k: v for k, v in site.env.items() if k != "GATEWAY_CONF"}
         env.update(settings, PORT=str(self.port), GATEWAY_HOME=str(self.home))
+        more = {"stdout": terminal} if terminal else {}
         self.process = site.place.start(
             [base / "conf" / "run.sh", programs],
             env,
             log=self.out.name,
             # Whoever runs the tests in the background has them ignore Ctrl-C.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            **more,
         )
 
     def text(self):
@@ -126,3 +129,22 @@ def a_start_shows_what_can_be_asked(site):
     with running(site, "none", GATEWAY_DEMO="0") as run:
         assert "  Providers   none\n" in run.text() and "OPENAI_API_KEY" in run.text(), run.text()
         assert "curl" not in run.text(), "a request that cannot be answered was proposed"
+
+
+@test("lighttpd", "demo")
+def nothing_outlives_the_terminal_it_was_started_in(site):
+    before = all_handlers()
+    ours, theirs = os.openpty()
+    run = Run(site, "lost", terminal=theirs)
+    try:
+        os.close(theirs)
+        shown = b""
+        while READY.encode() not in shown:
+            part = os.read(ours, 4096)
+            assert part, shown
+            shown += part
+    finally:
+        os.close(ours)
+    run.process.wait(timeout=30)
+    assert all_handlers() == before, "a handler was left behind"
+    drop_table(run.home)
