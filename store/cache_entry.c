@@ -46,6 +46,8 @@ enum err_code cache_entry_write(const struct cache_key *key, const struct cache_
 	if (entry->usage.len > INT32_MAX || entry->body.len > INT32_MAX)
 		return err_set(e, ERR_RANGE, "an answer of %zu bytes is too large to be remembered",
 			entry->body.len);
+	(void)!buf_room(out, sizeof(h) + h.model_bytes + h.provider_bytes + h.finish_bytes +
+				     entry->usage.len + entry->body.len);
 	buf_append(out, &h, sizeof(h));
 	buf_append(out, entry->model, h.model_bytes);
 	buf_append(out, entry->provider, h.provider_bytes);
