@@ -419,7 +419,7 @@ static enum err_code run_attempts(struct exchange *x, struct paid *p, struct err
 	t->conf = relay_settings(c);
 	t->req = &p->req;
 	t->client = remember_sink(p, request_sink(x->rq));
-	t->keeps = p->remember != NULL;
+	t->keeps = remember_is_for_others(p);
 	t->spoken = remember_spoken(p);
 	t->head = buf_slice(&x->head);
 	t->request_id = x->request_id;

@@ -222,11 +222,18 @@ enum remember_end remember_look(struct exchange *x, struct paid *p, struct err *
 
 /* ---- an answer that is being made ---- */
 
+bool remember_is_for_others(const struct paid *p)
+{
+	const struct remember *r = p->remember;
+
+	return r && (r->keeps || r->flight);
+}
+
 struct sink *remember_sink(struct paid *p, struct sink *client)
 {
 	struct remember *r = p->remember;
 
-	if (!r || !(r->keeps || r->flight))
+	if (!remember_is_for_others(p))
 		return client;
 	if (!r->teed)
 		tee_init(&r->tee, client, r->flight, r->room.max_bytes);
@@ -328,7 +335,7 @@ void remember_keep(struct exchange *x, struct paid *p, enum err_code rc)
 	bool is_whole;
 	struct err e;
 
-	if (!r || !(r->keeps || r->flight))
+	if (!remember_is_for_others(p))
 		return;
 	is_whole = !rc && make_entry(x, p, &whole, &entry);
 	if (is_whole && may_be_kept(x, p, &entry)) {

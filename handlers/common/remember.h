@@ -27,6 +27,9 @@ enum remember_end {
 /* Adds X-Cache and its kin to x->head. */
 MUST_CHECK enum remember_end remember_look(struct exchange *x, struct paid *p, struct err *e);
 
+/* Is it of use to anybody but the client, if it is whole? */
+bool remember_is_for_others(const struct paid *p);
+
 /* What providers' answers are written to, in place of client. */
 struct sink *remember_sink(struct paid *p, struct sink *client);
 
