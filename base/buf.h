@@ -36,6 +36,13 @@ static inline struct slice buf_slice(const struct buf *b)
 	return (struct slice){ b->data ? b->data : "", b->len };
 }
 
+/* A buffer in room of the caller's, of at least 2 bytes: it fails instead of growing, and is not to
+ * be ended. One byte is kept for a NUL. */
+static inline struct buf buf_over(char *room, size_t size)
+{
+	return (struct buf){ .data = room, .cap = size, .max_bytes = size - 1 };
+}
+
 /* The way of an append that needs memory, or fails; called by the next four only. */
 void buf_append_growing(struct buf *b, const void *bytes, size_t n);
 

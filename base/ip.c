@@ -1,5 +1,7 @@
 #include "base/ip.h"
 
+#include "base/buf.h"
+
 #include <arpa/inet.h>
 
 static const uint8_t mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
@@ -35,10 +37,16 @@ bool ip_parse(struct slice text, struct ip *out)
 
 void ip_text(const struct ip *ip, char out[IP_TEXT_SIZE])
 {
-	if (memcmp(ip->bytes, mapped, sizeof(mapped)) == 0)
-		inet_ntop(AF_INET, ip->bytes + 12, out, IP_TEXT_SIZE);
-	else
+	struct buf text = buf_over(out, IP_TEXT_SIZE);
+
+	if (memcmp(ip->bytes, mapped, sizeof(mapped)) != 0) {
 		inet_ntop(AF_INET6, ip->bytes, out, IP_TEXT_SIZE);
+		return;
+	}
+	for (size_t i = 12; i < 16; i++) {
+		buf_int(&text, ip->bytes[i]);
+		buf_char(&text, i < 15 ? '.' : '\0');
+	}
 }
 
 static bool same_bits(const struct ip *a, const struct ip *b, int64_t bits)

@@ -96,12 +96,11 @@ void log_object(enum log_level level, struct slice members)
 	static const char *const names[] = { "info", "warn", "error" };
 	char start[256];
 	uint64_t lost = atomic_exchange(&state.lost, 0);
-	struct buf head = { .data = start, .cap = sizeof(start), .max_bytes = sizeof(start) };
+	struct buf head = buf_over(start, sizeof(start)); /* it fits by the sizes of its parts */
 	struct iovec parts[3];
 	size_t all;
 	ssize_t n;
 
-	/* Never grows beyond what it was lent: it fits by the sizes of its parts. */
 	buf_str(&head, "{\"time\":\"");
 	clock_iso(clock_wall_ms(), start + head.len);
 	head.len += CLOCK_ISO_SIZE - 1;

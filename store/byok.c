@@ -5,9 +5,7 @@
 struct slice byok_place(
 	struct byok_place *out, const struct byok_owner *owner, const char *provider)
 {
-	struct buf b = {
-		.data = out->bytes, .cap = sizeof(out->bytes), .max_bytes = sizeof(out->bytes) - 1
-	}; /* never grows */
+	struct buf b = buf_over(out->bytes, sizeof(out->bytes));
 
 	buf_str(&b, owner->kind == BYOK_ORG ? "BO" : "BU");
 	buf_str(&b, owner->id);

@@ -69,6 +69,9 @@ void exchange_init(struct exchange *x, const struct front *front, struct request
 		x->copy = catalog_live_take(front->catalogs, x->started_us / 1000);
 		x->catalog = x->copy->catalog;
 	}
+	x->has_address = ip_of_client(request_param(rq, "REMOTE_ADDR"),
+		request_header(rq, "X-Forwarded-For"), conf_str(front->conf, CONF_TRUSTED_PROXIES),
+		&x->address);
 	name_request(x);
 	head_add(&x->head, "X-Request-Id", x->request_id);
 	if (front->spec->no_store)
@@ -96,23 +99,15 @@ static void log_int(struct buf *b, const char *name, int64_t value)
 	buf_int(b, value);
 }
 
-bool exchange_address(const struct exchange *x, struct ip *out)
-{
-	return ip_of_client(request_param(x->rq, "REMOTE_ADDR"),
-		request_header(x->rq, "X-Forwarded-For"),
-		conf_str(x->front->conf, CONF_TRUSTED_PROXIES), out);
-}
-
 void exchange_fini(struct exchange *x)
 {
 	struct buf line = { .max_bytes = 4096 };
 	char client[IP_TEXT_SIZE], method[24];
-	struct ip ip;
 	int64_t now_us = clock_mono_us();
 
 	client[0] = '\0';
-	if (exchange_address(x, &ip))
-		ip_text(&ip, client);
+	if (x->has_address)
+		ip_text(&x->address, client);
 	(void)!buf_room(&line, 1024); /* all of it, most times */
 	buf_str(&line, "\"request_id\":");
 	buf_json_cstr(&line, x->request_id);
@@ -333,10 +328,11 @@ static bool origin_is_allowed(const struct exchange *x, const char *origin)
 
 bool exchange_cors(struct exchange *x)
 {
-	const char *origin = request_header(x->rq, "Origin"), *wanted;
+	const char *origin, *wanted;
 
 	if (!conf_str(x->front->conf, CONF_CORS_ORIGINS)[0])
 		return false;
+	origin = request_header(x->rq, "Origin");
 	head_add(&x->head, "Vary", "Origin");
 	if (!origin || !origin_is_allowed(x, origin))
 		return false;

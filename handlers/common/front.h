@@ -61,6 +61,8 @@ struct exchange {
 	const struct catalog *catalog; /* as it is for this request; NULL unless needed */
 	char request_id[129];
 	struct slice rest;  /* of the path behind the endpoint, without its slash */
+	struct ip address;  /* the client's, seen through trusted proxies */
+	bool has_address;   /* there is one */
 	struct buf head;    /* further header lines of the answer */
 	int64_t started_us; /* monotonic */
 	struct caller caller;
@@ -102,9 +104,6 @@ bool front_must_end(void);
 
 /* Finds out who is calling: x->caller and, for FRONT_KEYS with an organisation named, for whom. */
 MUST_CHECK enum err_code exchange_auth(struct exchange *x, struct err *e);
-
-/* The client's address, seen through trusted proxies; false when none is known. */
-MUST_CHECK bool exchange_address(const struct exchange *x, struct ip *out);
 
 /* What to tell an operator whose web server hides Authorization; "" when it does not. */
 const char *exchange_server_hint(const struct exchange *x);

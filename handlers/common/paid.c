@@ -226,9 +226,8 @@ static enum err_code admit(struct exchange *x, struct paid *p, struct err *e)
 	const struct limits_conf conf = { .free_per_hour = conf_int(c, CONF_FREE_PER_HOUR),
 		.ipv6_prefix_bits = conf_int(c, CONF_IPV6_PREFIX),
 		.buy_url = conf_str(c, CONF_BUY_CREDITS_URL) };
-	struct ip address;
 	const struct limits_who who = { .identity = &x->who,
-		.address = exchange_address(x, &address) ? &address : NULL };
+		.address = x->has_address ? &x->address : NULL };
 	struct ledger_now now = ledger_now();
 	struct limits_what what = { .id = ledger_id(slice_of(x->ledger_id)),
 		.prices = at->route.prices,

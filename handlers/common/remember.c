@@ -59,7 +59,6 @@ static void set_tenant(struct exchange *x, const struct paid *p, struct cache_te
 {
 	const struct conf *c = x->front->conf;
 	const struct identity *who = &x->who;
-	struct ip address;
 
 	*t = (struct cache_tenant){ .scope = (enum conf_cache_scope)conf_int(c, CONF_CACHE_SCOPE),
 		.key = who->key ? who->key->number : 0,
@@ -67,8 +66,8 @@ static void set_tenant(struct exchange *x, const struct paid *p, struct cache_te
 		.org = who->org ? who->org->number : 0,
 		.byok = p->byok.used };
 	if (!who->key)
-		t->address = limits_address_number(exchange_address(x, &address) ? &address : NULL,
-			conf_int(c, CONF_IPV6_PREFIX));
+		t->address = limits_address_number(
+			x->has_address ? &x->address : NULL, conf_int(c, CONF_IPV6_PREFIX));
 }
 
 static struct cache_ask cache_ask(const struct paid *p)

@@ -49,6 +49,26 @@ static void the_ceiling_is_reached_exactly_by_every_writer(void **state)
 	}
 }
 
+static void room_of_the_callers_is_filled_up_to_a_nul_and_never_left(void **state)
+{
+	char room[8];
+	struct buf b = buf_over(room, sizeof(room));
+	const char *text;
+
+	(void)state;
+	buf_append(&b, "1234567", 7);
+	text = buf_cstr(&b);
+	assert_ptr_equal(text, room);
+	assert_string_equal(room, "1234567");
+	buf_char(&b, '8');
+	assert_false(buf_ok(&b));
+	assert_ptr_equal(b.data, room);
+	b = buf_over(room, sizeof(room));
+	buf_append(&b, "12345678", 8);
+	assert_false(buf_ok(&b));
+	assert_int_equal(b.len, 0);
+}
+
 static void an_empty_buffer_is_valid(void **state)
 {
 	struct buf b = { 0 };
@@ -132,6 +152,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_failed_append_is_remembered_and_changes_nothing),
 		cmocka_unit_test(the_ceiling_is_reached_exactly_by_every_writer),
+		cmocka_unit_test(room_of_the_callers_is_filled_up_to_a_nul_and_never_left),
 		cmocka_unit_test(an_empty_buffer_is_valid),
 		cmocka_unit_test(the_standard_ceiling_is_sixteen_mebibytes),
 		cmocka_unit_test(writers_append_in_order),
