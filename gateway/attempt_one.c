@@ -169,13 +169,16 @@ static void write_head(struct run *r, struct slot *s)
 {
 	struct attempts *a = r->a;
 
+	s->sink_head = r->early;
+	/* A whole answer begins when it is there, if no blanks go before it. */
+	if (!a->req->stream && !a->conf.heartbeat_json)
+		return;
 	s->head.max_bytes = 8192;
 	buf_slice_append(&s->head, a->head);
 	a->list[s->note].end = ATTEMPT_OK;
 	attempts_add_who(s->c, &s->head);
 	attempts_add_list(a->list, a->count, &s->head);
 	a->list[s->note].end = ATTEMPT_RUNNING;
-	s->sink_head = r->early;
 	s->sink_head.extra = buf_slice(&s->head);
 }
 

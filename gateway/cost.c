@@ -352,6 +352,10 @@ void cost_write_usd(cost_wide picousd, struct buf *out)
 	size_t at = sizeof(digits), end = sizeof(digits);
 	unsigned n = 0;
 
+	if (!picousd) { /* half of what an answer tells */
+		buf_char(out, '0');
+		return;
+	}
 	do {
 		if (n++ == COST_DECIMALS)
 			digits[--at] = '.';

@@ -41,6 +41,7 @@ static void count_usage(struct relay *r, struct relay_result *res, bool complete
 static void cost_members(const struct cost *cost, struct buf *out)
 {
 	*out = (struct buf){ .max_bytes = 2048 };
+	(void)!buf_room(out, 512); /* all of it, most times */
 	cost_write_json(cost, out);
 	if (!buf_ok(out))
 		buf_reset(out);
@@ -263,6 +264,7 @@ static bool put_provider(const struct relay *r, struct answer *a)
 
 	if (!r->call.names_provider)
 		return true;
+	(void)!buf_room(&named, named.max_bytes);
 	relay_put_named(r, buf_slice(&a->json), &named);
 	if (buf_ok(&named)) {
 		buf_fini(&a->json);

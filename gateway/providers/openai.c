@@ -8,8 +8,6 @@
 #include "gateway/providers/refusal.h"
 #include "gateway/providers/tongue.h"
 
-#include <stdio.h>
-
 /* ---- answers ---- */
 
 static enum err_code decode_error(
@@ -27,6 +25,7 @@ enum top {
 	TOP_USAGE,
 	TOP_ERROR,
 	TOP_X_GROQ,
+	TOP_BASE_RESP,
 	TOP_FIELDS
 };
 
@@ -34,7 +33,7 @@ enum top {
 	{ \
 		{ .name = "id" }, { .name = "object" }, { .name = "created" }, \
 			{ .name = "model" }, { .name = "choices" }, { .name = "usage" }, \
-			{ .name = "error" }, { .name = "x_groq" }, \
+			{ .name = "error" }, { .name = "x_groq" }, { .name = "base_resp" }, \
 	}
 
 /* Providers' keys are compared as they are written: nobody escapes them. */
@@ -47,6 +46,8 @@ static bool key_is(struct slice key, const char *name, size_t len)
 /* The id and time of the answer: the first ones seen, or made up. */
 static void take_head(struct dialect *d, const struct json_member *top, int64_t now_s)
 {
+	struct buf text = buf_over(d->created_text, sizeof(d->created_text));
+
 	if (!d->id[0] && !json_str_copy(top[TOP_ID].value, d->id, sizeof(d->id)))
 		d->id[0] = '\0';
 	dialect_make_id(d, now_s);
@@ -54,7 +55,8 @@ static void take_head(struct dialect *d, const struct json_member *top, int64_t 
 		return;
 	if (!json_int(top[TOP_CREATED].value, &d->created) || d->created <= 0)
 		d->created = now_s;
-	snprintf(d->created_text, sizeof(d->created_text), "%lld", (long long)d->created);
+	buf_int(&text, d->created);
+	buf_char(&text, '\0');
 }
 
 static void patch_count(struct patch *p, struct json_value v, int64_t count)
@@ -184,6 +186,7 @@ static void write_answer(struct dialect *d, const struct json_member *top, struc
 		splice_str(s, top[TOP_ERROR].value.raw, "null");
 	if (top[TOP_USAGE].value.kind && !with_usage)
 		splice_str(s, with_comma(text, top[TOP_USAGE].whole), "");
+	(void)!buf_room(out, text.len + s->text.len); /* within its ceiling, in one step */
 	splice_write(s, text, out);
 }
 
@@ -438,7 +441,7 @@ static enum err_code decode(struct dialect *d, struct slice content_type, struct
 		return not_json(d, "an answer", e);
 	if (json_is_truthy(top[TOP_ERROR].value))
 		return refusal_of_tree(d->target, whole, top[TOP_ERROR].value, e);
-	if (json_int(json_get(json_get(whole, "base_resp"), "status_code"), &n) && n != 0)
+	if (json_int(json_get(top[TOP_BASE_RESP].value, "status_code"), &n) && n != 0)
 		return refusal_of_tree(d->target, whole, whole, e);
 	take_head(d, top, now_s);
 	splice_reset(&d->splice, 4 * text.len + 4096);

@@ -291,6 +291,7 @@ bool answer_write_with_usage(struct slice json, struct slice usage, struct buf *
 	size_t cut = is_there ? (size_t)(old.raw.ptr - json.ptr) : json.len - 1;
 
 	out->max_bytes = json.len + usage.len + 16;
+	(void)!buf_room(out, out->max_bytes);
 	buf_slice_append(out, slice_first(json, cut));
 	if (!is_there)
 		buf_str(out, ",\"usage\":");
@@ -305,6 +306,7 @@ bool answer_put_usage(const struct dialect *d, struct slice extra, struct answer
 	struct buf out = { .data = NULL };
 	bool fits;
 
+	(void)!buf_room(&usage, usage.max_bytes);
 	dialect_write_usage_object(d, extra, &usage);
 	fits = buf_ok(&usage) &&
 	       answer_write_with_usage(buf_slice(&a->json), buf_slice(&usage), &out);
