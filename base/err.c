@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -109,6 +110,7 @@ enum err_code err_param(
 enum err_code err_errno(struct err *e, int errno_value, const char *format, ...)
 {
 	char whole[1024], text[256];
+	enum err_code code;
 	va_list args;
 
 	va_start(args, format);
@@ -116,7 +118,8 @@ enum err_code err_errno(struct err *e, int errno_value, const char *format, ...)
 		whole[0] = '\0';
 	va_end(args);
 	str_copy_cut(text, sizeof(text), whole);
-	return err_set(e, ERR_IO, "%s: %s", text, strerror(errno_value));
+	code = errno_value == EMFILE || errno_value == ENFILE ? ERR_BUSY : ERR_IO;
+	return err_set(e, code, "%s: %s", text, strerror(errno_value));
 }
 
 int err_status(const struct err *e)

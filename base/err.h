@@ -94,7 +94,8 @@ MUST_CHECK enum err_code err_set(struct err *e, enum err_code code, const char *
 MUST_CHECK enum err_code err_param(struct err *e, enum err_code code, const char *param,
 	const char *format, ...) PRINTF_LIKE(4, 5);
 
-/* As err_set, with ": " and the text of errno_value at the end; code is ERR_IO. */
+/* As err_set, with ": " and the text of errno_value at the end; code is ERR_IO, and ERR_BUSY when
+ * there is no descriptor left, which soon may be otherwise. */
 MUST_CHECK enum err_code err_errno(struct err *e, int errno_value, const char *format, ...)
 	PRINTF_LIKE(3, 4);
 

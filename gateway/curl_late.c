@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
 
@@ -43,10 +44,14 @@ static struct {
 
 static enum err_code load(struct err *e)
 {
-	/* Lazily, as what is linked: to bind all of it at once costs a third more. */
-	void *handle = dlopen(LIBRARY, RTLD_LAZY | RTLD_LOCAL);
 	const char *missing = NULL;
+	void *handle;
 
+	errno = 0;
+	/* Lazily, as what is linked: to bind all of it at once costs a third more. */
+	handle = dlopen(LIBRARY, RTLD_LAZY | RTLD_LOCAL);
+	if (!handle && (errno == EMFILE || errno == ENFILE))
+		return err_errno(e, errno, "libcurl cannot be loaded");
 	if (!handle)
 		return err_set(e, ERR_INTERNAL,
 			"libcurl cannot be loaded: install the package libcurl4 (%s)", dlerror());

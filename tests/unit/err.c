@@ -23,6 +23,8 @@ static void failing_is_one_statement(void **state)
 	assert_int_equal(err_errno(NULL, ENOENT, "x"), ERR_IO);
 	assert_int_equal(err_errno(&e, ENOENT, "/a"), ERR_IO);
 	assert_string_equal(e.message, "/a: No such file or directory");
+	assert_int_equal(err_errno(&e, EMFILE, "/a"), ERR_BUSY);
+	assert_int_equal(err_status(&e), 503);
 }
 
 static void an_error_can_be_wrapped_in_itself(void **state)
