@@ -10,6 +10,7 @@
 #undef curl_easy_setopt
 #undef curl_easy_getinfo
 #undef curl_multi_setopt
+#undef curl_share_setopt
 
 #define LIBRARY "libcurl.so.4"
 
@@ -32,7 +33,10 @@
 	X(curl_multi_remove_handle) \
 	X(curl_multi_assign) \
 	X(curl_multi_socket_action) \
-	X(curl_multi_info_read)
+	X(curl_multi_info_read) \
+	X(curl_share_init) \
+	X(curl_share_setopt) \
+	X(curl_share_cleanup)
 
 static struct {
 	pthread_mutex_t lock;
@@ -209,4 +213,26 @@ CURLMcode curl_multi_socket_action(CURLM *m, curl_socket_t fd, int bits, int *ru
 CURLMsg *curl_multi_info_read(CURLM *m, int *left)
 {
 	return lib.curl_multi_info_read(m, left);
+}
+
+CURLSH *curl_share_init(void)
+{
+	return lib.curl_share_init();
+}
+
+/* What is to be shared is an int; locks, which are pointers, are set by nobody here. */
+CURLSHcode curl_share_setopt(CURLSH *s, CURLSHoption option, ...)
+{
+	CURLSHcode rc;
+	va_list args;
+
+	va_start(args, option);
+	rc = lib.curl_share_setopt(s, option, va_arg(args, int));
+	va_end(args);
+	return rc;
+}
+
+CURLSHcode curl_share_cleanup(CURLSH *s)
+{
+	return lib.curl_share_cleanup(s);
 }

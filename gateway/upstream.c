@@ -184,6 +184,7 @@ static struct handle *handle_new(struct pump *p)
 	}
 	h->easy = c;
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(c, CURLOPT_SHARE, p->share);
 	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(c, CURLOPT_PIPEWAIT, 1L);
@@ -455,8 +456,10 @@ enum err_code wire_open(struct pump *p, struct err *e)
 	if (curl_global_init(CURL_GLOBAL_DEFAULT))
 		return err_set(e, ERR_INTERNAL, "libcurl cannot be initialised");
 	p->multi = curl_multi_init();
-	if (!p->multi)
+	p->share = curl_share_init();
+	if (!p->multi || !p->share)
 		return err_set(e, ERR_NO_MEMORY, "out of memory");
+	curl_share_setopt(p->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
 	curl_multi_setopt(p->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
 	curl_multi_setopt(p->multi, CURLMOPT_SOCKETDATA, p);
 	curl_multi_setopt(p->multi, CURLMOPT_TIMERFUNCTION, on_timer);
@@ -472,4 +475,6 @@ void wire_close(struct pump *p)
 		handle_free(p->handles[--p->handles_n]);
 	if (p->multi)
 		curl_multi_cleanup(p->multi);
+	if (p->share)
+		curl_share_cleanup(p->share);
 }

@@ -61,6 +61,7 @@ struct transfer {
 
 struct pump {
 	void *multi; /* a CURLM */
+	void *share; /* a CURLSH: TLS sessions, which curl otherwise keeps with each handle */
 	int epoll, wake;
 	pthread_t thread;
 	int64_t now_ms;

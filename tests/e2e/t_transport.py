@@ -40,10 +40,10 @@ servers.PREPARE["tls"] = make_certificate
 
 
 class Front:
-    """nginx with TLS and HTTP/2 before the fake provider. Notes protocol and connection of each
-    request."""
+    """nginx with TLS before the fake provider. Notes protocol and connection of each request, and
+    whether the TLS session was known ("r") or new (".")."""
 
-    def __init__(self, site):
+    def __init__(self, site, speaks="http2", requests_each=1000):
         place = site.place
         self.notes = place.dir / "run" / "front.log"
         self.notes.unlink(missing_ok=True)
@@ -52,7 +52,9 @@ class Front:
             pid {place.dir}/run/front.pid;
             events {{ worker_connections 1024; }}
             http {{
-                log_format short "$server_protocol $connection";
+                log_format short "$server_protocol $connection $ssl_session_reused";
+                keepalive_requests {requests_each};
+                ssl_session_cache shared:tls:1m;
                 access_log {self.notes} short;
                 client_body_temp_path {place.dir}/run/front-body;
                 proxy_temp_path {place.dir}/run/front-proxy;
@@ -60,7 +62,7 @@ class Front:
                 uwsgi_temp_path {place.dir}/run/front-uwsgi;
                 scgi_temp_path {place.dir}/run/front-scgi;
                 server {{
-                    listen 127.0.0.1:{TLS_PORT} ssl http2;
+                    listen 127.0.0.1:{TLS_PORT} ssl {speaks};
                     ssl_certificate {place.dir}/conf/tls.pem;
                     ssl_certificate_key {place.dir}/conf/tls.pem.key;
                     location / {{
@@ -78,7 +80,7 @@ class Front:
         wait_for("the TLS server", 10, lambda: servers.serving(TLS_PORT))
 
     def requests(self):
-        """[(protocol, connection)]"""
+        """[(protocol, connection, session)]"""
         return [tuple(line.split()) for line in self.notes.read_text().splitlines()]
 
     def __enter__(self):
@@ -101,9 +103,25 @@ def streams_share_a_connection_where_the_provider_speaks_http2(site):
             x.close()
         wait_for("all requests to be noted", 5, lambda: len(front.requests()) > STREAMS)
         seen = front.requests()
-    assert {protocol for protocol, _ in seen} == {"HTTP/2.0"}, seen
+    assert {protocol for protocol, _, _ in seen} == {"HTTP/2.0"}, seen
     processes = 2 if site.kind == "lighttpd" else 1
-    assert len({connection for _, connection in seen}) <= processes, seen
+    assert len({connection for _, connection, _ in seen}) <= processes, seen
+
+
+@test("nginx", "tls")
+def connections_share_tls_sessions(site):
+    """Each request needs a connection of its own here, and the first is still busy: the second and
+    third need no whole handshake all the same."""
+    with Front(site, speaks="", requests_each=1) as front:
+        x = open_stream(site, "tokens=10 pace=100", model=NAME)
+        for _ in range(2):
+            assert SENTENCE in chat(site, model=NAME).body.decode()
+        check_stream(Told(x))
+        x.close()
+        wait_for("the requests to be noted", 5, lambda: len(front.requests()) == 3)
+        seen = front.requests()
+    assert len({connection for _, connection, _ in seen}) == 3, seen
+    assert sorted(session for _, _, session in seen) == [".", "r", "r"], seen
 
 
 @test("battery", "tls")
