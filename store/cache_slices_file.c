@@ -198,7 +198,7 @@ struct slices_row *slices_row_for(
 	struct slices *s, int64_t now_ms, int64_t expires_ms, size_t bytes, uint32_t besides)
 {
 	int64_t life = expires_ms - now_ms, width = s->base.conf.ttl_ms / SLICES_SHARE, until;
-	struct slices_row *rows = s->head->rows, *others = NULL;
+	struct slices_row *rows = s->head->rows, *others = NULL, *made;
 	unsigned n = 0;
 
 	if (life > LIFE_MAX_MS) {
@@ -223,7 +223,8 @@ struct slices_row *slices_row_for(
 	/* Of several writers each would open the file anew, time and again. */
 	if (others && (n >= SLICES_WRITERS || others->last_ms <= now_ms - SILENT_MS))
 		return others;
-	return make_row(s, now_ms, until, width);
+	made = make_row(s, now_ms, until, width);
+	return made ? made : others;
 }
 
 /* ---- entries ---- */
