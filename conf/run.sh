@@ -18,6 +18,8 @@ die() {
 
 # ---- what was asked for ----
 
+on_terminal=
+[ ! -t 1 ] || on_terminal=yes
 bin=$(cd "${1:?usage: conf/run.sh BIN}" 2>/dev/null && pwd) || die "no programs in $1: run make first"
 conf=$(cd "$(dirname "$0")" && pwd)
 PORT=${PORT:-8080}
@@ -143,8 +145,6 @@ printf '\n  Stop with Ctrl-C.\n\n'
 # ---- until told to stop ----
 
 # A terminal that is closed may tell make alone, who then waits for us: so it is looked at.
-on_terminal=
-[ ! -t 1 ] || on_terminal=yes
 while [ $asked = 0 ] && kill -0 "$server" 2>/dev/null; do
 	if [ -z "$on_terminal" ]; then
 		wait "$server"
