@@ -25,7 +25,7 @@
 #define TTL INT64_C(300000)
 
 static struct cache *the_cache;
-static struct err err;
+static _Thread_local struct err err;
 static int64_t now; /* the test's */
 
 static inline struct cache_key key_of(uint64_t n)

@@ -31,7 +31,7 @@
 
 static char home[64];
 static pid_t home_owner;
-static struct err err;
+static _Thread_local struct err err;
 
 /* At the point named here, fail with this errno, or do what fault_action does. */
 static const char *fault_name;

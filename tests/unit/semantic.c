@@ -23,6 +23,7 @@ static int64_t now_ms; /* goes on by itself where the embedder must not be at re
 
 /* ---- the embedder ---- */
 
+static pthread_mutex_t saying = PTHREAD_MUTEX_INITIALIZER;
 static char said[8192]; /* its answer's body */
 static atomic_int status;
 
@@ -31,10 +32,12 @@ static bool answers(struct peer *p)
 	char head[128];
 
 	asked++;
+	pthread_mutex_lock(&saying);
 	snprintf(head, sizeof(head), "HTTP/1.1 %d X\r\nContent-Length: %zu\r\n\r\n", (int)status,
 		strlen(said));
 	say(p, head);
 	say(p, said);
+	pthread_mutex_unlock(&saying);
 	return true;
 }
 
@@ -52,17 +55,26 @@ static bool breaks_off(struct peer *p)
 	return false;
 }
 
+static void will_send(const char *body)
+{
+	pthread_mutex_lock(&saying);
+	str_copy_cut(said, sizeof(said), body);
+	pthread_mutex_unlock(&saying);
+}
+
 /* A vector in its direction: two of them are as near as 0.9 to each other, or the same. */
 static void will_say(unsigned direction)
 {
-	size_t n = (size_t)snprintf(said, sizeof(said), "{\"data\":[{\"embedding\":[");
+	char body[sizeof(said)];
+	size_t n = (size_t)snprintf(body, sizeof(body), "{\"data\":[{\"embedding\":[");
 
 	status = 200;
 	server.play = answers;
 	for (unsigned i = 0; i < DIMS; i++)
-		n += (size_t)snprintf(said + n, sizeof(said) - n, "%s%s", i ? "," : "",
+		n += (size_t)snprintf(body + n, sizeof(body) - n, "%s%s", i ? "," : "",
 			i == direction ? "1" : "0.25");
-	snprintf(said + n, sizeof(said) - n, "]}]}");
+	snprintf(body + n, sizeof(body) - n, "]}]}");
+	will_send(body);
 }
 
 /* ---- questions ---- */
@@ -360,7 +372,7 @@ static void nonsense_is_a_miss_and_nothing_is_learnt(void **state)
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		print_message("%s\n", bad[i]);
 		now_ms += 60000; /* it may have been left alone */
-		str_copy_cut(said, sizeof(said), bad[i]);
+		will_send(bad[i]);
 		assert_false(look(&s, &tenant, ASK("SECRETWORD")));
 		assert_int_equal(asked, i + 1);
 		assert_int_not_equal(err.code, ERR_OK);
@@ -378,9 +390,9 @@ static void nonsense_is_a_miss_and_nothing_is_learnt(void **state)
 static void vectors_may_come_as_bytes(void **state)
 {
 	(void)state;
-	str_copy_cut(said, sizeof(said), "{\"data\":[{\"embedding\":\"AACAPwAAAEA=\"}]}");
+	will_send("{\"data\":[{\"embedding\":\"AACAPwAAAEA=\"}]}");
 	learn(ASK("Hello"), 1);
-	str_copy_cut(said, sizeof(said), "{\"data\":[{\"embedding\":[1,2]}]}");
+	will_send("{\"data\":[{\"embedding\":[1,2]}]}");
 	assert_true(find(ASK("Hi")));
 }
 
@@ -388,7 +400,7 @@ static void another_number_of_dimensions_is_a_miss(void **state)
 {
 	(void)state;
 	learn(ASK("Hello"), 1);
-	str_copy_cut(said, sizeof(said), "{\"data\":[{\"embedding\":[1,2,3]}]}");
+	will_send("{\"data\":[{\"embedding\":[1,2,3]}]}");
 	assert_false(find(ASK("Hi")));
 	assert_int_equal(err.code, ERR_OK);
 }
@@ -396,7 +408,7 @@ static void another_number_of_dimensions_is_a_miss(void **state)
 static void a_refusal_tells_no_more_than_its_status(void **state)
 {
 	(void)state;
-	str_copy_cut(said, sizeof(said), "{\"error\":{\"message\":\"SECRETWORD\"}}");
+	will_send("{\"error\":{\"message\":\"SECRETWORD\"}}");
 	status = 500;
 	assert_false(find(ASK("SECRETWORD")));
 	assert_non_null(strstr(err.message, "HTTP 500"));

@@ -20,7 +20,7 @@
 
 static char home[64], file[128];
 static struct vectors *v;
-static struct err err;
+static _Thread_local struct err err;
 static struct cache_key found;
 static double similarity;
 
